@@ -1,0 +1,386 @@
+/* covertree--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION covertree" to load this file. \quit
+
+--
+-- Access method
+--
+
+CREATE FUNCTION covertree_handler(pg_catalog.internal)
+RETURNS pg_catalog.index_am_handler
+AS 'MODULE_PATHNAME'
+LANGUAGE C;
+
+COMMENT ON FUNCTION covertree_handler(pg_catalog.internal) IS
+'covertree index access method handler';
+
+CREATE ACCESS METHOD covertree TYPE INDEX HANDLER covertree_handler;
+
+COMMENT ON ACCESS METHOD covertree IS
+'covertree index access method (exact nearest neighbours)';
+
+--
+-- Distance functions
+--
+-- An operator exists for every type that a literal, an ARRAY constructor or a
+-- driver's parameter may have on the right of a column, because any other
+-- type would make the parser cast the column and so lose the index, or
+-- complain that the operator is not unique.
+--
+
+CREATE FUNCTION covertree_distance(double precision[], double precision[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float8_float8'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION covertree_distance(double precision[], real[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float8_float4'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION covertree_distance(double precision[], numeric[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float8_numeric'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 30;
+
+CREATE FUNCTION covertree_distance(double precision[], integer[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float8_int4'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION covertree_distance(double precision[], bigint[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float8_int8'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION covertree_distance(real[], double precision[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float4_float8'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION covertree_distance(real[], real[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float4_float4'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION covertree_distance(real[], numeric[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float4_numeric'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 30;
+
+CREATE FUNCTION covertree_distance(real[], integer[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float4_int4'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION covertree_distance(real[], bigint[])
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_float4_int8'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+
+CREATE FUNCTION covertree_distance(pg_catalog.point, pg_catalog.point)
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'covertree_distance_point_point'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+
+COMMENT ON FUNCTION covertree_distance(double precision[], double precision[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(double precision[], real[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(double precision[], numeric[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(double precision[], integer[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(double precision[], bigint[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(real[], double precision[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(real[], real[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(real[], numeric[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(real[], integer[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(real[], bigint[]) IS
+'implementation of <~> operator';
+
+COMMENT ON FUNCTION covertree_distance(pg_catalog.point, pg_catalog.point) IS
+'implementation of <~> operator';
+
+--
+-- Distance operators
+--
+
+CREATE OPERATOR <~> (
+	LEFTARG = double precision[],
+	RIGHTARG = double precision[],
+	FUNCTION = covertree_distance,
+	COMMUTATOR = <~>
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = double precision[],
+	RIGHTARG = real[],
+	FUNCTION = covertree_distance,
+	COMMUTATOR = <~>
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = double precision[],
+	RIGHTARG = numeric[],
+	FUNCTION = covertree_distance
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = double precision[],
+	RIGHTARG = integer[],
+	FUNCTION = covertree_distance
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = double precision[],
+	RIGHTARG = bigint[],
+	FUNCTION = covertree_distance
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = real[],
+	RIGHTARG = double precision[],
+	FUNCTION = covertree_distance,
+	COMMUTATOR = <~>
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = real[],
+	RIGHTARG = real[],
+	FUNCTION = covertree_distance,
+	COMMUTATOR = <~>
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = real[],
+	RIGHTARG = numeric[],
+	FUNCTION = covertree_distance
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = real[],
+	RIGHTARG = integer[],
+	FUNCTION = covertree_distance
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = real[],
+	RIGHTARG = bigint[],
+	FUNCTION = covertree_distance
+);
+
+CREATE OPERATOR <~> (
+	LEFTARG = pg_catalog.point,
+	RIGHTARG = pg_catalog.point,
+	FUNCTION = covertree_distance,
+	COMMUTATOR = <~>
+);
+
+COMMENT ON OPERATOR <~> (double precision[], double precision[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (double precision[], real[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (double precision[], numeric[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (double precision[], integer[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (double precision[], bigint[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (real[], double precision[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (real[], real[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (real[], numeric[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (real[], integer[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (real[], bigint[]) IS
+'Euclidean distance';
+
+COMMENT ON OPERATOR <~> (pg_catalog.point, pg_catalog.point) IS
+'Euclidean distance';
+
+--
+-- Metric descriptors of the operator classes
+--
+
+CREATE FUNCTION covertree_float8_euclidean_support(pg_catalog.internal)
+RETURNS pg_catalog.internal
+AS 'MODULE_PATHNAME'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION covertree_float4_euclidean_support(pg_catalog.internal)
+RETURNS pg_catalog.internal
+AS 'MODULE_PATHNAME'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION covertree_point_euclidean_support(pg_catalog.internal)
+RETURNS pg_catalog.internal
+AS 'MODULE_PATHNAME'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION covertree_float8_euclidean_support(pg_catalog.internal) IS
+'covertree support for float8_euclidean_ops';
+
+COMMENT ON FUNCTION covertree_float4_euclidean_support(pg_catalog.internal) IS
+'covertree support for float4_euclidean_ops';
+
+COMMENT ON FUNCTION covertree_point_euclidean_support(pg_catalog.internal) IS
+'covertree support for point_euclidean_ops';
+
+--
+-- Operator classes
+--
+-- One family for each type of column, which holds the operators of every right
+-- operand.
+--
+
+CREATE OPERATOR FAMILY float8_euclidean_ops USING covertree;
+
+CREATE OPERATOR CLASS float8_euclidean_ops
+DEFAULT FOR TYPE double precision[] USING covertree FAMILY float8_euclidean_ops AS
+	OPERATOR 1 <~> (double precision[], double precision[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 1 <~> (double precision[], real[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 1 <~> (double precision[], numeric[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 1 <~> (double precision[], integer[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 1 <~> (double precision[], bigint[]) FOR ORDER BY pg_catalog.float_ops,
+	FUNCTION 1 covertree_float8_euclidean_support(pg_catalog.internal);
+
+COMMENT ON OPERATOR FAMILY float8_euclidean_ops USING covertree IS
+'Euclidean distance from double precision[]';
+
+COMMENT ON OPERATOR CLASS float8_euclidean_ops USING covertree IS
+'nearest neighbours of double precision[] by Euclidean distance';
+
+CREATE OPERATOR FAMILY float4_euclidean_ops USING covertree;
+
+CREATE OPERATOR CLASS float4_euclidean_ops
+DEFAULT FOR TYPE real[] USING covertree FAMILY float4_euclidean_ops AS
+	OPERATOR 1 <~> (real[], double precision[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 1 <~> (real[], real[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 1 <~> (real[], numeric[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 1 <~> (real[], integer[]) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 1 <~> (real[], bigint[]) FOR ORDER BY pg_catalog.float_ops,
+	FUNCTION 1 covertree_float4_euclidean_support(pg_catalog.internal);
+
+COMMENT ON OPERATOR FAMILY float4_euclidean_ops USING covertree IS
+'Euclidean distance from real[]';
+
+COMMENT ON OPERATOR CLASS float4_euclidean_ops USING covertree IS
+'nearest neighbours of real[] by Euclidean distance';
+
+CREATE OPERATOR FAMILY point_euclidean_ops USING covertree;
+
+CREATE OPERATOR CLASS point_euclidean_ops
+DEFAULT FOR TYPE pg_catalog.point USING covertree FAMILY point_euclidean_ops AS
+	OPERATOR 1 <~> (pg_catalog.point, pg_catalog.point) FOR ORDER BY pg_catalog.float_ops,
+	OPERATOR 2 pg_catalog.<-> (pg_catalog.point, pg_catalog.point) FOR ORDER BY pg_catalog.float_ops,
+	FUNCTION 1 covertree_point_euclidean_support(pg_catalog.internal);
+
+COMMENT ON OPERATOR FAMILY point_euclidean_ops USING covertree IS
+'Euclidean distance from point';
+
+COMMENT ON OPERATOR CLASS point_euclidean_ops USING covertree IS
+'nearest neighbours of point by Euclidean distance';
+
+--
+-- Inspection
+--
+
+CREATE FUNCTION covertree_check(index pg_catalog.regclass,
+	heapallindexed boolean DEFAULT false)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 1000;
+
+COMMENT ON FUNCTION covertree_check(pg_catalog.regclass, boolean) IS
+'raise an error unless every invariant of a covertree index holds';
+
+CREATE FUNCTION covertree_stats(index pg_catalog.regclass,
+	OUT version integer,
+	OUT rows bigint,
+	OUT nulls bigint,
+	OUT dims integer,
+	OUT metric pg_catalog.text,
+	OUT element pg_catalog.text,
+	OUT strategy pg_catalog.text,
+	OUT base double precision,
+	OUT height integer,
+	OUT pages bigint,
+	OUT routing_pages bigint,
+	OUT leaf_pages bigint,
+	OUT vector_pages bigint,
+	OUT null_pages bigint,
+	OUT free_pages bigint,
+	OUT leaf_fill double precision,
+	OUT mean_fanout double precision,
+	OUT max_fanout integer,
+	OUT bytes_per_row double precision,
+	OUT dead_rows bigint,
+	OUT overlap double precision)
+RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 1000;
+
+COMMENT ON FUNCTION covertree_stats(pg_catalog.regclass) IS
+'statistics of a covertree index';
+
+CREATE FUNCTION covertree_levels(index pg_catalog.regclass,
+	OUT level integer,
+	OUT nodes bigint,
+	OUT children bigint,
+	OUT mean_radius double precision,
+	OUT max_radius double precision,
+	OUT radius_ratio double precision)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 1000 ROWS 50;
+
+COMMENT ON FUNCTION covertree_levels(pg_catalog.regclass) IS
+'statistics of a covertree index by level of the tree';
+
+CREATE FUNCTION covertree_scan_stats(
+	OUT scans bigint,
+	OUT rows_returned bigint,
+	OUT pages_read bigint,
+	OUT distances bigint,
+	OUT subtrees_pruned bigint)
+RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION covertree_scan_stats() IS
+'work done by covertree index scans of this session';
+
+CREATE FUNCTION covertree_kernel_level()
+RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION covertree_kernel_level() IS
+'instruction set that computes distances in this session';

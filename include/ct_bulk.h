@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_bulk.h
+ *	  A cover tree in memory, between ct_bulk.c (build) and ct_pack.c (pages).
+ *
+ * IDENTIFICATION
+ *	  include/ct_bulk.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CT_BULK_H
+#define CT_BULK_H
+
+#include "ct_tree.h"
+
+/*
+ * A pivot with its cell.  A node is opened in steps, each of which divides
+ * off children and leaves the pivot a smaller range; what is left in the end
+ * is the cell.
+ */
+typedef struct CtBulkNode
+{
+	size_t		number;
+	size_t		parent;
+	size_t		first;			/* rows of the cell; the first is the pivot */
+	size_t		n;
+	int			level;			/* highest level of the pivot */
+	int			step;			/* of the parent, by which this arose */
+	int			nsteps;			/* steps of its own */
+	uint8		flags;			/* of the entry */
+	double		top_radius;		/* of the whole subtree */
+	double		self_radius;	/* of the cell */
+	double		parent_radius;	/* what the parent kept after that step */
+} CtBulkNode;
+
+struct CtBulk
+{
+	CtIndex    *index;
+	MemoryContext context;
+	MemoryContext row_context;
+	int			nthreads;
+	void		(*phase) (int);
+	size_t		n;				/* rows gathered */
+	size_t		size;
+	size_t		limit;			/* rows that fit the memory */
+	bool		written;
+
+	ItemPointerData *tids;		/* in the order of arrival */
+	char	   *vectors;		/* likewise, row by row */
+	char	   *columns;		/* coordinates by column, in tree order */
+	size_t		element_size;
+	uint32	   *order;			/* arrival number of each row in tree order */
+	double	   *dist;			/* to the pivot of the row's cell */
+	uint16	   *owner;			/* working arrays, one element a row */
+	uint32	   *target;
+	double	   *scratch;
+
+	CtBulkNode *nodes;			/* in the order of a walk through the tree */
+	size_t		nnodes;
+};
+
+#define CT_BULK_TREE	3
+#define CT_BULK_WRITE	4
+
+extern void ct_bulk_point(const CtBulk *bulk, size_t row, double *point);
+extern void ct_pack(CtBulk *bulk);
+
+#endif							/* CT_BULK_H */

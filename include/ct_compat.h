@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_compat.h
+ *	  The only place that knows differences between PostgreSQL versions.
+ *
+ * IDENTIFICATION
+ *	  include/ct_compat.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CT_COMPAT_H
+#define CT_COMPAT_H
+
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#if PG_VERSION_NUM < 150000
+#error "covertree needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define ct_vacuum_delay_point()		vacuum_delay_point(false)
+#else
+#define ct_vacuum_delay_point()		vacuum_delay_point()
+#endif
+
+#endif							/* CT_COMPAT_H */

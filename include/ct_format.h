@@ -1,0 +1,244 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_format.h
+ *	  What is on a covertree page.
+ *
+ * Every page ends with a CtSpecialData.  Nodes (routing pages and leaves)
+ * begin with a CtNodeHeader at CT_NODE_OFFSET, followed by columns: one array
+ * per attribute, each with room for the page's capacity, so that one vector
+ * instruction serves several entries.  Which columns there are, and where,
+ * follows from the dimension and element type (CtLayout).  Points of up to
+ * CT_INLINE_BYTES stand in the columns themselves; larger ones are stored
+ * once, in vector pages, and entries hold their address.
+ *
+ * IDENTIFICATION
+ *	  include/ct_format.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CT_FORMAT_H
+#define CT_FORMAT_H
+
+#include "ct_compat.h"
+
+#include "storage/bufpage.h"
+#include "storage/itemptr.h"
+
+#include "ct_metric.h"
+
+#define CT_MAGIC			0x43765472
+#define CT_FORMAT_VERSION	1
+#define CT_PAGE_ID			0xFF93
+
+#define CT_META_BLOCK		0
+#define CT_ROOT_BLOCK		1
+
+typedef enum CtPageKind
+{
+	CT_PAGE_META = 1,
+	CT_PAGE_ROUTING,			/* entries of the cover tree */
+	CT_PAGE_LEAF,				/* rows, in cells */
+	CT_PAGE_VECTOR,				/* points too large for the columns */
+	CT_PAGE_NULLS,				/* rows whose point is NULL */
+	CT_PAGE_FREE
+} CtPageKind;
+
+typedef struct CtSpecialData
+{
+	/*
+	 * Counts the lives of this block: a link that names another incarnation
+	 * is stale, and its holder must start again from the root.
+	 */
+	uint32		incarnation;
+	uint8		kind;			/* CtPageKind */
+	uint8		version;		/* CT_FORMAT_VERSION */
+	uint16		unused1;
+	uint32		unused2;
+	uint16		unused3;
+	uint16		page_id;		/* CT_PAGE_ID, for pg_filedump and friends */
+} CtSpecialData;
+
+StaticAssertDecl(sizeof(CtSpecialData) == 16, "CtSpecialData must be 16 bytes");
+
+typedef struct CtMetaData
+{
+	uint32		magic;
+	uint32		version;
+	uint32		metric;			/* CtMetricId */
+	uint32		element;		/* CtElement */
+	uint32		dims;			/* 0 until the first row that is not NULL */
+	uint32		strategy;		/* CtStrategy */
+	double		base;
+	BlockNumber nulls_head;		/* chain of CT_PAGE_NULLS */
+	BlockNumber nulls_tail;		/* a page near the end of the chain */
+
+	/* as of the last build or vacuum; for statistics and cost estimates */
+	double		rows;
+	double		nulls;
+	uint32		routing_pages;
+	uint32		leaf_pages;
+
+	/* freed pages are not to be used now; may be left over by a crash */
+	uint32		vacuuming;
+	uint32		unused;
+} CtMetaData;
+
+/* address of a point in a vector page */
+typedef struct CtLocator
+{
+	BlockNumber block;
+	uint16		slot;
+	uint16		unused;
+} CtLocator;
+
+StaticAssertDecl(sizeof(CtLocator) == 8, "CtLocator must be 8 bytes");
+
+typedef struct CtNodeHeader
+{
+	/*
+	 * version counts the changes of this page's cells or roots;
+	 * split_version is its value at the last split.  A link carries the
+	 * version its holder knows: a smaller one than split_version tells that
+	 * part of what the link stood for has moved to the right sibling.
+	 */
+	uint32		version;
+	uint32		split_version;
+	BlockNumber right;
+	uint32		right_incarnation;
+	uint16		height;			/* 0 for leaves */
+	uint16		nentries;
+	uint16		nchildren;		/* routing pages: links in use */
+	uint16		unused1;
+	uint64		unused2[2];
+} CtNodeHeader;
+
+StaticAssertDecl(sizeof(CtNodeHeader) == 40, "CtNodeHeader must be 40 bytes");
+
+#define CT_NODE_OFFSET		MAXALIGN(SizeOfPageHeaderData)
+#define CT_COLUMNS_OFFSET	(CT_NODE_OFFSET + sizeof(CtNodeHeader))
+
+StaticAssertDecl(CT_COLUMNS_OFFSET == 64, "columns begin on a cache line");
+
+/* link of a routing page to a child page */
+typedef struct CtLink
+{
+	BlockNumber block;
+	uint32		incarnation;
+	uint32		version;
+	uint32		unused;
+} CtLink;
+
+/*
+ * An entry of a routing page stands for one pivot p of the cover tree, from
+ * the level at which p first appears down to where p's cell leaves the page.
+ * Its children are the entries whose parent it is: entry j is a child of the
+ * node (p, level[j] + 1).
+ */
+typedef struct CtEntryMeta
+{
+	uint16		parent;			/* slot in this page, or CT_NO_PARENT */
+	int16		level;			/* highest level of this pivot */
+	uint8		child;			/* link number, or CT_NO_CHILD */
+	uint8		child_root;		/* number of the cell or root in the child */
+	uint8		root;			/* own number, when this is a root */
+	uint8		flags;
+} CtEntryMeta;
+
+StaticAssertDecl(sizeof(CtEntryMeta) == 8, "CtEntryMeta must be 8 bytes");
+
+#define CT_NO_PARENT		0xFFFF
+#define CT_NO_CHILD			0xFF
+#define CT_MAX_ROOTS		255
+#define CT_MAX_CHILDREN		255
+
+/* intermediate pivot: groups rows or children, not part of a level's net */
+#define CT_ENTRY_GROUP		0x01
+
+/* points of at most this many bytes stand in the node's own columns */
+#define CT_INLINE_BYTES		256
+
+typedef struct CtLayout
+{
+	int			capacity;
+	int			max_children;	/* routing pages only */
+	int			points;			/* offsets of columns; 0: no such column */
+	int			locators;
+	int			deltas;			/* leaf: distance to the cell's pivot */
+	int			radii;
+	int			links;
+	int			metas;
+	int			tids;
+	int			cells;
+} CtLayout;
+
+/* vector pages */
+typedef struct CtVectorHeader
+{
+	uint16		nslots;
+	uint16		nused;
+	uint32		vector_bytes;
+	uint8		state[56];		/* CT_VECTOR_... by slot */
+} CtVectorHeader;
+
+StaticAssertDecl(CT_NODE_OFFSET + sizeof(CtVectorHeader) == 88,
+				 "vectors begin at a multiple of eight");
+
+#define CT_VECTOR_OFFSET	(CT_NODE_OFFSET + sizeof(CtVectorHeader))
+#define CT_VECTOR_FREE		0
+#define CT_VECTOR_ROW		1	/* belongs to a row */
+#define CT_VECTOR_PIVOT		2	/* some entry's pivot: never freed by itself */
+
+/* pages of NULL rows */
+typedef struct CtNullsHeader
+{
+	BlockNumber next;
+	uint32		ntids;
+} CtNullsHeader;
+
+#define CT_NULLS_OFFSET		(CT_NODE_OFFSET + sizeof(CtNullsHeader))
+#define CT_NULLS_CAPACITY \
+	((BLCKSZ - CT_NULLS_OFFSET - sizeof(CtSpecialData)) / sizeof(ItemPointerData))
+
+static inline CtSpecialData *
+ct_special(Page page)
+{
+	return (CtSpecialData *) PageGetSpecialPointer(page);
+}
+
+static inline CtNodeHeader *
+ct_node_header(Page page)
+{
+	return (CtNodeHeader *) ((char *) page + CT_NODE_OFFSET);
+}
+
+static inline CtMetaData *
+ct_meta(Page page)
+{
+	return (CtMetaData *) ((char *) page + CT_NODE_OFFSET);
+}
+
+static inline CtVectorHeader *
+ct_vector_header(Page page)
+{
+	return (CtVectorHeader *) ((char *) page + CT_NODE_OFFSET);
+}
+
+static inline void *
+ct_vector_at(Page page, size_t vector_bytes, int slot)
+{
+	return (char *) page + CT_VECTOR_OFFSET + slot * vector_bytes;
+}
+
+static inline CtNullsHeader *
+ct_nulls_header(Page page)
+{
+	return (CtNullsHeader *) ((char *) page + CT_NODE_OFFSET);
+}
+
+static inline ItemPointer
+ct_nulls_tids(Page page)
+{
+	return (ItemPointer) ((char *) page + CT_NULLS_OFFSET);
+}
+
+#endif							/* CT_FORMAT_H */

@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_page.h
+ *	  Pages for the tree: pins, checked reads, logged edits, allocation.
+ *
+ * Layer 3.  The tree sees pins and node views, never a Buffer and never the
+ * write-ahead log.
+ *
+ * IDENTIFICATION
+ *	  include/ct_page.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CT_PAGE_H
+#define CT_PAGE_H
+
+#include "ct_format.h"
+
+#include "utils/relcache.h"
+
+/* An open index: cached metadata and everything derived from it. */
+typedef struct CtIndex
+{
+	Relation	rel;
+	CtMetaData	meta;			/* shape fields are current; counts are not */
+	CtSpace		space;			/* valid when meta.dims > 0 */
+	bool		external;		/* points live in vector pages */
+	size_t		vector_bytes;
+	int			vectors_per_page;
+	CtLayout	leaf;
+	CtLayout	routing;
+	bool		unlogged_build; /* pages are logged when the build ends */
+	BlockNumber vector_hint;	/* vector page filled last, or invalid */
+} CtIndex;
+
+/* A pinned and locked page. */
+typedef int CtPin;
+
+#define CT_NO_PIN	0
+
+typedef enum CtLockMode
+{
+	CT_LOCK_SHARE,
+	CT_LOCK_EXCLUSIVE
+} CtLockMode;
+
+/* Pointers to the columns of a node in memory or in a buffer. */
+typedef struct CtNode
+{
+	CtNodeHeader *header;
+	const CtLayout *layout;
+	char	   *points;			/* column-wise coordinates, or NULL */
+	CtLocator  *locators;		/* or NULL */
+	double	   *deltas;
+	double	   *radii;
+	CtLink	   *links;
+	CtEntryMeta *metas;
+	ItemPointerData *tids;
+	uint8	   *cells;
+} CtNode;
+
+/* A set of at most CT_EDIT_PAGES pages changed together, atomically. */
+#define CT_EDIT_PAGES	4
+
+typedef struct CtEdit CtEdit;
+
+/* ct_meta.c */
+extern CtIndex *ct_index_open(Relation rel);
+extern void ct_index_refresh(CtIndex *index);
+extern void ct_index_set_shape(CtIndex *index, int dims);
+extern int	ct_max_dims(CtElement element);
+extern void ct_meta_init_page(Page page, const CtMetaData *meta);
+extern void ct_meta_update_counts(CtIndex *index, double rows, double nulls,
+								  uint32 routing_pages, uint32 leaf_pages);
+extern void ct_meta_set_dims(CtIndex *index, int dims);
+extern void ct_meta_set_vacuuming(CtIndex *index, bool vacuuming);
+
+/* ct_page.c */
+extern CtPin ct_pin(CtIndex *index, BlockNumber block, CtLockMode mode);
+extern CtPin ct_pin_new_allowed(CtIndex *index, BlockNumber block,
+								CtLockMode mode);
+extern bool ct_page_is_new(Page page);
+extern void ct_unpin(CtPin pin);
+extern Page ct_pin_page(CtPin pin);
+extern BlockNumber ct_pin_block(CtPin pin);
+extern void ct_page_init(Page page, CtPageKind kind, uint32 incarnation);
+extern void ct_page_check(CtIndex *index, Page page, BlockNumber block);
+extern void ct_page_corrupted(CtIndex *index, BlockNumber block,
+							  const char *detail) pg_attribute_noreturn();
+extern CtPageKind ct_page_kind(Page page);
+extern CtPin ct_new_page(CtIndex *index);
+extern void ct_free_page(CtIndex *index, BlockNumber block);
+extern void ct_finish_free_space(CtIndex *index);
+extern BlockNumber ct_block_count(CtIndex *index);
+extern BlockNumber ct_block_count_locked(CtIndex *index);
+
+/* ct_page_wal.c */
+extern CtEdit *ct_edit_begin(CtIndex *index);
+extern Page ct_edit_page(CtEdit *edit, CtPin pin, bool whole);
+extern void ct_edit_commit(CtEdit *edit);
+extern void ct_edit_abort(CtEdit *edit);
+extern void ct_log_build(CtIndex *index);
+
+/* ct_node.c */
+extern void ct_layout_init(CtIndex *index);
+extern void ct_node_view(CtIndex *index, Page page, CtNode *node);
+extern void ct_node_init(CtIndex *index, Page page, CtPageKind kind,
+						 uint32 incarnation, int height, CtNode *node);
+extern void ct_node_copy_slot(CtIndex *index, CtNode *to, int to_slot,
+							  const CtNode *from, int from_slot);
+extern void ct_node_put_point(CtIndex *index, CtNode *node, int slot,
+							  const double *point, CtLocator locator);
+extern void ct_node_get_point(CtIndex *index, const CtNode *node, int slot,
+							  double *point);
+extern void ct_node_distances(CtIndex *index, const CtNode *node,
+							  const double *query, double *dist);
+
+/* ct_vector.c */
+extern CtLocator ct_vector_store(CtIndex *index, const double *point,
+								 int state);
+extern void ct_vector_mark_pivot(CtIndex *index, CtLocator locator);
+extern void ct_vector_read(CtIndex *index, CtLocator locator, double *point);
+extern double ct_vector_distance(CtIndex *index, CtLocator locator,
+								 const double *query);
+extern void ct_vector_free(CtIndex *index, CtLocator *locators, int n);
+
+#endif							/* CT_PAGE_H */

@@ -1,0 +1,129 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_tree.h
+ *	  Operations on the cover tree.
+ *
+ * Layer 4.
+ *
+ * IDENTIFICATION
+ *	  include/ct_tree.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CT_TREE_H
+#define CT_TREE_H
+
+#include "ct_page.h"
+
+/* counters of one scan */
+typedef struct CtSearchStats
+{
+	int64		pages_read;
+	int64		distances;
+	int64		subtrees_pruned;
+} CtSearchStats;
+
+/* which distance a search reports */
+typedef enum CtReport
+{
+	CT_REPORT_METRIC,			/* that of <~> */
+	CT_REPORT_HYPOT,			/* core's point <-> point */
+	CT_REPORT_NULL				/* the query is NULL: so are all distances */
+} CtReport;
+
+typedef struct CtSearch CtSearch;
+
+typedef struct CtResult
+{
+	ItemPointerData tid;
+	double		dist;
+	bool		isnull;
+} CtResult;
+
+/* ct_search.c */
+extern CtSearch *ct_search_create(CtIndex *index);
+extern void ct_search_start(CtSearch *search, const double *query,
+							CtReport report);
+extern bool ct_search_next(CtSearch *search, CtResult *result);
+extern void ct_search_destroy(CtSearch *search);
+extern CtSearchStats *ct_search_stats(CtSearch *search);
+
+/* a cell with more rows is opened: its level gains a net of its own */
+#define CT_CELL_ROWS	48
+
+extern int	ct_cell_rows(const CtIndex *index);
+
+/* opening a node may add at most capacity / CT_OPEN_SHARE entries to a page */
+#define CT_OPEN_SHARE	6
+
+/* ct_insert.c */
+extern void ct_insert(CtIndex *index, const double *point, ItemPointer tid);
+
+/* ct_split.c */
+extern bool ct_split_leaf(CtIndex *index, CtPin parent_pin, int link,
+						  CtPin pin, int crowded_root);
+extern bool ct_split_routing(CtIndex *index, CtPin parent_pin, int link,
+							 CtPin pin);
+extern void ct_grow_root(CtIndex *index, CtPin root_pin);
+
+/* ct_nulls.c */
+extern void ct_nulls_insert(CtIndex *index, ItemPointer tid);
+extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
+
+/* ct_bulk.c */
+typedef struct CtBulk CtBulk;
+
+extern CtBulk *ct_bulk_begin(CtIndex *index, Size memory, int nthreads);
+extern void ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid);
+extern void ct_bulk_finish(CtBulk *bulk, void (*phase) (int));
+
+/* ct_vacuum.c */
+typedef bool (*CtDeadCallback) (ItemPointer tid, void *state);
+
+typedef struct CtVacuumCounts
+{
+	double		rows;
+	double		nulls;
+	double		removed;
+	BlockNumber pages;
+	BlockNumber freed;
+	BlockNumber free_pages;
+	uint32		routing_pages;
+	uint32		leaf_pages;
+	uint32		vector_pages;
+	uint32		null_pages;
+} CtVacuumCounts;
+
+extern void ct_vacuum(CtIndex *index, CtDeadCallback dead, void *state,
+					  CtVacuumCounts *counts);
+
+/* ct_check.c */
+typedef void (*CtRowCallback) (ItemPointer tid, const double *point,
+							   void *state);
+
+extern void ct_check(CtIndex *index, CtRowCallback row, void *state);
+
+/* ct_stats.c */
+typedef struct CtLevelStats
+{
+	int			level;
+	int64		nodes;
+	int64		children;
+	double		radius_sum;
+	double		radius_max;
+} CtLevelStats;
+
+typedef struct CtTreeStats
+{
+	int			height;
+	int64		entries;
+	int64		exits;
+	int			max_fanout;
+	double		overlap;
+	int			nlevels;
+	CtLevelStats *levels;		/* by falling level */
+} CtTreeStats;
+
+extern void ct_tree_stats(CtIndex *index, CtTreeStats *stats);
+
+#endif							/* CT_TREE_H */

@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_cost.c
+ *	  Cost of an ordered scan.
+ *
+ * The executor's LIMIT takes its share of the difference of total and
+ * start-up cost, so the total must be that of returning all rows.  Before
+ * the first row, the search reads one page of each height and a few more
+ * leaves, as many as a ball around the query touches.
+ *
+ * IDENTIFICATION
+ *	  src/am/ct_cost.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include <math.h>
+
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "utils/float.h"
+#include "utils/selfuncs.h"
+
+#include "ct_am.h"
+
+/* leaves that touch the neighbourhood of a query, by dimension: c * 1.5^d */
+#define FIRST_LEAVES(pages)	Min(16.0, (pages))
+
+void
+ctcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+			   Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
+			   double *correlation, double *pages)
+{
+	GenericCosts costs = {0};
+	double		index_pages = Max(path->indexinfo->pages, 1.0);
+	double		rows = Max(path->indexinfo->tuples, 1.0);
+	double		height;
+	double		first_pages;
+	Cost		first;
+
+	if (path->indexorderbys == NIL)
+	{
+		/* it has nothing but order to offer */
+		*startup_cost = *total_cost = get_float8_infinity();
+		*selectivity = 0;
+		*correlation = 0;
+		*pages = 0;
+		return;
+	}
+
+	genericcostestimate(root, path, loop_count, &costs);
+	height = 1.0 + floor(log(Max(index_pages, 1.0)) / log(40.0));
+	first_pages = height + FIRST_LEAVES(index_pages);
+	first = first_pages * (10.0 * cpu_operator_cost +
+						   (rows / index_pages) * 0.1 * cpu_operator_cost);
+
+	/* the first pages are those that every scan reads: mostly cached */
+	*startup_cost = costs.indexStartupCost + first +
+		height * 0.1 * costs.spc_random_page_cost;
+	*total_cost = Max(costs.indexTotalCost, *startup_cost) + first;
+	*selectivity = costs.indexSelectivity;
+	*correlation = 0.0;
+	*pages = costs.numIndexPages;
+}

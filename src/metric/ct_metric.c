@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_metric.c
+ *	  The table of metrics, and the Euclidean one.
+ *
+ * IDENTIFICATION
+ *	  src/metric/ct_metric.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+
+#include "ct_metric.h"
+
+size_t
+ct_element_size(CtElement element)
+{
+	return element == CT_ELEMENT_FLOAT4 ? sizeof(float) : sizeof(double);
+}
+
+static double
+euclidean_distance(const CtSpace *space, const double *query,
+				   const void *vector)
+{
+	if (space->element == CT_ELEMENT_FLOAT4)
+		return space->kernels->l2_f32(query, vector, space->dims);
+	return space->kernels->l2_f64(query, vector, space->dims);
+}
+
+static void
+euclidean_distances(const CtSpace *space, const double *query,
+					const void *columns, size_t stride, size_t n,
+					double *dist)
+{
+	if (space->element == CT_ELEMENT_FLOAT4)
+		space->kernels->l2_columns_f32(query, columns, stride, n,
+									   space->dims, dist);
+	else
+		space->kernels->l2_columns_f64(query, columns, stride, n,
+									   space->dims, dist);
+}
+
+/*
+ * A difference has relative error u, its square 3u; each of the at most
+ * dims / 16 + 4 additions adds u, the root halves the sum and adds u.
+ * Doubled, to cover the terms of second order generously.
+ */
+static double
+euclidean_error_units(int dims)
+{
+	return 16.0 + dims / 8.0;
+}
+
+const CtMetric ct_metric_euclidean = {
+	.id = CT_METRIC_EUCLIDEAN,
+	.name = "euclidean",
+	.distance = euclidean_distance,
+	.distances = euclidean_distances,
+	.error_units = euclidean_error_units
+};
+
+/* The metric with this on-disk number, or NULL. */
+const CtMetric *
+ct_metric_lookup(int id)
+{
+	if (id == CT_METRIC_EUCLIDEAN)
+		return &ct_metric_euclidean;
+	return NULL;
+}
+
+void
+ct_space_init(CtSpace *space, const CtMetric *metric,
+			  const CtKernelTable *kernels, CtElement element, int dims,
+			  double base)
+{
+	space->metric = metric;
+	space->kernels = kernels;
+	space->element = element;
+	space->dims = dims;
+	space->base = base;
+	space->log_base = log(base);
+	space->error = metric->error_units(dims) * 0x1p-53;
+}
+
+/*
+ * The distance that PostgreSQL's point <-> point computes, bit for bit: the
+ * larger leg times sqrt(1 + ratio^2).
+ */
+double
+ct_hypot_distance(const double *a, const double *b)
+{
+	double		x = fabs(a[0] - b[0]);
+	double		y = fabs(a[1] - b[1]);
+	double		ratio;
+
+	if (x < y)
+	{
+		double		swap = x;
+
+		x = y;
+		y = swap;
+	}
+	if (isinf(x))
+		return x;
+	if (y == 0.0)
+		return x;
+	ratio = y / x;
+	return x * sqrt(1.0 + (ratio * ratio));
+}

@@ -1,0 +1,204 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_node.c
+ *	  Columns of routing pages and leaves: layout, access, copying.
+ *
+ * Functions here take no locks; their caller holds the page.
+ *
+ * IDENTIFICATION
+ *	  src/page/ct_node.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include "ct_page.h"
+
+#define COLUMN_SPACE	(BLCKSZ - CT_COLUMNS_OFFSET - sizeof(CtSpecialData))
+
+/* capacity is a multiple of this, so that columns stay aligned */
+#define CAPACITY_UNIT	4
+
+/* one link for so many entries; splits need every second one (ct_split.c) */
+#define ENTRIES_PER_LINK	2
+
+static int
+capacity(double bytes)
+{
+	return (int) (COLUMN_SPACE / bytes) / CAPACITY_UNIT * CAPACITY_UNIT;
+}
+
+/* Places the columns of both kinds of node. */
+void
+ct_layout_init(CtIndex *index)
+{
+	CtLayout   *leaf = &index->leaf;
+	CtLayout   *routing = &index->routing;
+	size_t		point_bytes = index->vector_bytes;
+	int			offset;
+
+	memset(leaf, 0, sizeof(CtLayout));
+	memset(routing, 0, sizeof(CtLayout));
+	index->external = index->vector_bytes > CT_INLINE_BYTES;
+	index->vectors_per_page = (BLCKSZ - CT_VECTOR_OFFSET -
+							   sizeof(CtSpecialData)) / index->vector_bytes;
+	if (index->external)
+		point_bytes = sizeof(CtLocator);
+
+	leaf->capacity = capacity(point_bytes + sizeof(ItemPointerData) +
+							  sizeof(uint8) +
+							  (index->external ? sizeof(double) : 0));
+	offset = CT_COLUMNS_OFFSET;
+	if (index->external)
+	{
+		leaf->locators = offset;
+		offset += leaf->capacity * sizeof(CtLocator);
+		leaf->deltas = offset;
+		offset += leaf->capacity * sizeof(double);
+	}
+	else
+	{
+		leaf->points = offset;
+		offset += leaf->capacity * point_bytes;
+	}
+	leaf->tids = offset;
+	offset += leaf->capacity * sizeof(ItemPointerData);
+	leaf->cells = offset;
+
+	routing->capacity = capacity(point_bytes + sizeof(double) +
+								 sizeof(CtEntryMeta) +
+								 sizeof(CtLink) / (double) ENTRIES_PER_LINK);
+	routing->max_children = Min(routing->capacity / ENTRIES_PER_LINK,
+								CT_MAX_CHILDREN);
+	offset = CT_COLUMNS_OFFSET;
+	if (index->external)
+		routing->locators = offset;
+	else
+		routing->points = offset;
+	offset += routing->capacity * point_bytes;
+	routing->radii = offset;
+	offset += routing->capacity * sizeof(double);
+	routing->metas = offset;
+	offset += routing->capacity * sizeof(CtEntryMeta);
+	routing->links = offset;
+}
+
+/* Points a view at the columns of a page. */
+void
+ct_node_view(CtIndex *index, Page page, CtNode *node)
+{
+	bool		leaf = ct_page_kind(page) == CT_PAGE_LEAF;
+	const CtLayout *layout = leaf ? &index->leaf : &index->routing;
+	char	   *base = (char *) page;
+
+#define COLUMN(offset) ((offset) ? (void *) (base + (offset)) : NULL)
+	node->header = ct_node_header(page);
+	node->layout = layout;
+	node->points = COLUMN(layout->points);
+	node->locators = COLUMN(layout->locators);
+	node->deltas = COLUMN(layout->deltas);
+	node->radii = COLUMN(layout->radii);
+	node->links = COLUMN(layout->links);
+	node->metas = COLUMN(layout->metas);
+	node->tids = COLUMN(layout->tids);
+	node->cells = COLUMN(layout->cells);
+#undef COLUMN
+}
+
+/* Prepares an empty node and its view. */
+void
+ct_node_init(CtIndex *index, Page page, CtPageKind kind, uint32 incarnation,
+			 int height, CtNode *node)
+{
+	ct_page_init(page, kind, incarnation);
+	ct_node_view(index, page, node);
+	node->header->height = height;
+	node->header->version = 1;
+	node->header->right = InvalidBlockNumber;
+}
+
+/* Copies all columns of one slot; both nodes are of the same kind. */
+void
+ct_node_copy_slot(CtIndex *index, CtNode *to, int to_slot,
+				  const CtNode *from, int from_slot)
+{
+	Assert(to->layout == from->layout);
+	if (to->points)
+	{
+		size_t		size = ct_element_size(index->space.element);
+		size_t		stride = size * to->layout->capacity;
+
+		for (int j = 0; j < index->space.dims; j++)
+			memcpy(to->points + j * stride + to_slot * size,
+				   from->points + j * stride + from_slot * size, size);
+	}
+	else
+		to->locators[to_slot] = from->locators[from_slot];
+	if (to->deltas)
+		to->deltas[to_slot] = from->deltas[from_slot];
+	if (to->radii)
+		to->radii[to_slot] = from->radii[from_slot];
+	if (to->metas)
+		to->metas[to_slot] = from->metas[from_slot];
+	if (to->tids)
+		to->tids[to_slot] = from->tids[from_slot];
+	if (to->cells)
+		to->cells[to_slot] = from->cells[from_slot];
+}
+
+/* Writes a point (or the address of its vector) into a slot. */
+void
+ct_node_put_point(CtIndex *index, CtNode *node, int slot,
+				  const double *point, CtLocator locator)
+{
+	int			capacity = node->layout->capacity;
+
+	if (node->locators)
+		node->locators[slot] = locator;
+	else if (index->space.element == CT_ELEMENT_FLOAT8)
+	{
+		for (int j = 0; j < index->space.dims; j++)
+			((double *) node->points)[j * capacity + slot] = point[j];
+	}
+	else
+	{
+		for (int j = 0; j < index->space.dims; j++)
+			((float *) node->points)[j * capacity + slot] = (float) point[j];
+	}
+}
+
+/* Reads the point of a slot as dims doubles. */
+void
+ct_node_get_point(CtIndex *index, const CtNode *node, int slot,
+				  double *point)
+{
+	int			capacity = node->layout->capacity;
+
+	if (node->locators)
+		ct_vector_read(index, node->locators[slot], point);
+	else if (index->space.element == CT_ELEMENT_FLOAT8)
+	{
+		for (int j = 0; j < index->space.dims; j++)
+			point[j] = ((double *) node->points)[j * capacity + slot];
+	}
+	else
+	{
+		for (int j = 0; j < index->space.dims; j++)
+			point[j] = ((float *) node->points)[j * capacity + slot];
+	}
+}
+
+/* Computes the distances of a query to all points of a node. */
+void
+ct_node_distances(CtIndex *index, const CtNode *node, const double *query,
+				  double *dist)
+{
+	int			n = node->header->nentries;
+
+	if (node->points)
+		index->space.metric->distances(&index->space, query, node->points,
+									   node->layout->capacity, n, dist);
+	else
+		for (int i = 0; i < n; i++)
+			dist[i] = ct_vector_distance(index, node->locators[i], query);
+}

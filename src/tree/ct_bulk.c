@@ -1,0 +1,635 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_bulk.c
+ *	  Building a cover tree from all rows at once, in memory.
+ *
+ * Top-down: a range of rows with a pivot is opened by a net of the next level
+ * that divides it (farthest-first traversal), which leaves the range of the
+ * pivot itself and one for each new pivot; these are opened in turn until
+ * they are small enough to be cells.  Rows are permuted so that every subtree
+ * is one range, its pivot first, and the order of the rows is that of a walk
+ * through the tree.
+ *
+ * OpenMP threads share the work: large ranges are opened one by one, their
+ * distances computed in parallel; small ranges are opened each by one thread.
+ * No thread but the main one calls PostgreSQL, and the result does not depend
+ * on the number of threads.  ct_pack.c cuts the tree into pages.
+ *
+ * Rows beyond the memory limit are inserted one by one after the tree of the
+ * first ones has been written.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_bulk.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include <omp.h>
+#include <signal.h>
+
+#include "utils/memutils.h"
+
+#include "ct_bulk.h"
+
+/* ranges of more rows than this are opened by all threads together */
+#define SHARED_RANGE	65536
+
+/* ranges opened between two checks for interrupts */
+#define TASK_BATCH		256
+
+/* a growing list of nodes that threads can use without PostgreSQL */
+typedef struct NodeList
+{
+	CtBulkNode *nodes;
+	size_t		n;
+	size_t		size;
+	bool		failed;			/* out of memory */
+} NodeList;
+
+static CtBulkNode *
+add_node(NodeList *list)
+{
+	if (list->n == list->size)
+	{
+		size_t		size = list->size ? 2 * list->size : 64;
+		CtBulkNode *nodes = realloc(list->nodes, size * sizeof(CtBulkNode));
+
+		if (nodes == NULL)
+		{
+			list->failed = true;
+			return NULL;
+		}
+		list->nodes = nodes;
+		list->size = size;
+	}
+	memset(&list->nodes[list->n], 0, sizeof(CtBulkNode));
+	return &list->nodes[list->n++];
+}
+
+CtBulk *
+ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
+{
+	CtBulk	   *bulk = palloc0(sizeof(CtBulk));
+	Size		per_row = index->vector_bytes + sizeof(ItemPointerData) +
+		3 * sizeof(double) + 2 * sizeof(uint32) + sizeof(uint16);
+
+	bulk->index = index;
+	bulk->context = CurrentMemoryContext;
+	bulk->row_context = AllocSetContextCreate(CurrentMemoryContext,
+											  "Cover tree build row context",
+											  ALLOCSET_DEFAULT_SIZES);
+	bulk->nthreads = nthreads;
+	bulk->limit = Max(memory / per_row, 1024);
+	bulk->limit = Min(bulk->limit, PG_INT32_MAX / 2);
+	bulk->size = Min(bulk->limit, 1024);
+	bulk->vectors = MemoryContextAllocHuge(CurrentMemoryContext,
+										   bulk->size * index->vector_bytes);
+	bulk->tids = MemoryContextAllocHuge(CurrentMemoryContext,
+										bulk->size * sizeof(ItemPointerData));
+	return bulk;
+}
+
+/* -------- ranges of rows -------- */
+
+/* Distances of a row to rows [first, first + n). */
+static void
+range_distances(const CtBulk *bulk, const double *query, size_t first,
+				size_t n, double *dist)
+{
+	const CtSpace *space = &bulk->index->space;
+
+	if (bulk->columns)
+		space->metric->distances(space, query,
+								 bulk->columns + first * bulk->element_size,
+								 bulk->n, n, dist);
+	else
+		for (size_t i = 0; i < n; i++)
+			dist[i] = space->metric->distance(space, query,
+											  bulk->vectors + bulk->order[first + i] *
+											  bulk->index->vector_bytes);
+}
+
+void
+ct_bulk_point(const CtBulk *bulk, size_t row, double *point)
+{
+	int			dims = bulk->index->space.dims;
+	bool		f8 = bulk->index->space.element == CT_ELEMENT_FLOAT8;
+
+	for (int j = 0; j < dims; j++)
+	{
+		const char *from = bulk->columns ?
+			bulk->columns + (j * bulk->n + row) * bulk->element_size :
+			bulk->vectors + bulk->order[row] * bulk->index->vector_bytes +
+			j * bulk->element_size;
+
+		point[j] = f8 ? *(const double *) from : *(const float *) from;
+	}
+}
+
+/*
+ * Reorders rows [first, first + n) so that those of owner 0 come first, then
+ * owner 1 and so on, the pivots leading.  rank[owner] is the place of the
+ * owner in the new order; start[] receives where each place begins.  target
+ * and scratch are as long as the range.
+ */
+static void
+range_permute(CtBulk *bulk, size_t first, size_t n, int k, const int *rank,
+			  const uint32 *pivots, size_t *start)
+{
+	size_t	   *fill = malloc(sizeof(size_t) * (k + 1));
+	uint32	   *target = bulk->target + first;
+	const uint16 *owner = bulk->owner + first;
+	int			dims = bulk->index->space.dims;
+
+	memset(start, 0, sizeof(size_t) * (k + 1));
+	for (size_t i = 0; i < n; i++)
+		start[rank[owner[i]] + 1]++;
+	for (int p = 0; p < k; p++)
+		start[p + 1] += start[p];
+	for (int p = 0; p < k; p++)
+		fill[p] = start[p] + 1; /* the pivot's place stays free */
+	for (size_t i = 0; i < n; i++)
+	{
+		int			p = rank[owner[i]];
+
+		target[i] = i == pivots[owner[i]] ? start[p] : fill[p]++;
+	}
+	free(fill);
+
+	if (bulk->columns)
+		for (int j = 0; j < dims; j++)
+		{
+			if (bulk->element_size == sizeof(double))
+			{
+				double	   *column = (double *) bulk->columns + j * bulk->n + first;
+				double	   *scratch = bulk->scratch + first;
+
+				for (size_t i = 0; i < n; i++)
+					scratch[target[i]] = column[i];
+				memcpy(column, scratch, n * sizeof(double));
+			}
+			else
+			{
+				float	   *column = (float *) bulk->columns + j * bulk->n + first;
+				float	   *scratch = (float *) (bulk->scratch + first);
+
+				for (size_t i = 0; i < n; i++)
+					scratch[target[i]] = column[i];
+				memcpy(column, scratch, n * sizeof(float));
+			}
+		}
+	{
+		uint32	   *order = bulk->order + first;
+		uint32	   *scratch = (uint32 *) (bulk->scratch + first);
+		double	   *dist = bulk->dist + first;
+
+		for (size_t i = 0; i < n; i++)
+			scratch[target[i]] = order[i];
+		memcpy(order, scratch, n * sizeof(uint32));
+		for (size_t i = 0; i < n; i++)
+			bulk->scratch[first + target[i]] = dist[i];
+		memcpy(dist, bulk->scratch + first, n * sizeof(double));
+	}
+}
+
+/* Takes over a new pivot's distances; returns the farthest row left. */
+static size_t
+range_update(CtBulk *bulk, size_t first, size_t n, int number, size_t pivot)
+{
+	double	   *dist = bulk->dist + first;
+	const double *fresh = bulk->scratch + first;
+	uint16	   *owner = bulk->owner + first;
+	double		largest = -1.0;
+	size_t		far = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		if (fresh[i] < dist[i] || i == pivot)
+		{
+			dist[i] = fresh[i];
+			owner[i] = number;
+		}
+		if (dist[i] > largest)
+		{
+			largest = dist[i];
+			far = i;
+		}
+	}
+	return far;
+}
+
+/* The same over all threads, when the range is large. */
+static size_t
+range_add_pivot(CtBulk *bulk, size_t first, size_t n, int number,
+				size_t pivot, double *query, bool shared)
+{
+	ct_bulk_point(bulk, first + pivot, query);
+	if (shared)
+	{
+		int			parts = 64;
+		size_t		far[64];
+		size_t		best;
+
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+		for (int part = 0; part < parts; part++)
+		{
+			size_t		from = n / parts * part;
+			size_t		to = part == parts - 1 ? n : n / parts * (part + 1);
+
+			range_distances(bulk, query, first + from, to - from,
+							bulk->scratch + first + from);
+			far[part] = from + range_update(bulk, first + from, to - from,
+											number, pivot - from);
+		}
+		best = far[0];
+		for (int part = 1; part < parts; part++)
+			if (bulk->dist[first + far[part]] > bulk->dist[first + best])
+				best = far[part];
+		return best;
+	}
+	range_distances(bulk, query, first, n, bulk->scratch + first);
+	return range_update(bulk, first, n, number, pivot);
+}
+
+/* Orders pivots so that neighbours in the list are neighbours in space. */
+static void
+chain_pivots(CtBulk *bulk, size_t first, int k, const uint32 *pivots,
+			 int *rank, double *work)
+{
+	int			dims = bulk->index->space.dims;
+	double	   *points = work;
+	int			current = 0;
+	const CtKernelTable *kernels = bulk->index->space.kernels;
+
+	for (int p = 0; p < k; p++)
+	{
+		ct_bulk_point(bulk, first + pivots[p], points + (size_t) p * dims);
+		rank[p] = -1;
+	}
+	rank[0] = 0;
+	for (int place = 1; place < k; place++)
+	{
+		int			next = -1;
+		double		best = 0.0;
+
+		for (int p = 1; p < k; p++)
+		{
+			double		d;
+
+			if (rank[p] >= 0)
+				continue;
+			d = kernels->l2_f64(points + (size_t) current * dims,
+								points + (size_t) p * dims, dims);
+			if (next < 0 || d < best)
+			{
+				next = p;
+				best = d;
+			}
+		}
+		rank[next] = place;
+		current = next;
+	}
+}
+
+static double
+range_radius(const CtBulk *bulk, size_t first, size_t n)
+{
+	double		largest = 0.0;
+
+	for (size_t i = 0; i < n; i++)
+		largest = Max(largest, bulk->dist[first + i]);
+	return ct_radius_up(&bulk->index->space, largest);
+}
+
+/*
+ * Opens the range of a node.  Appends nodes for the new pivots to the list
+ * and shrinks the node's own range.  Returns false when the node is a cell.
+ * bulk->dist holds the distances of the rows to the node's pivot.
+ */
+static bool
+open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
+{
+	CtIndex    *index = bulk->index;
+	const CtSpace *space = &index->space;
+	CtBulkNode *node = &list->nodes[number];
+	size_t		first = node->first;
+	size_t		n = node->n;
+	size_t		far = 0;
+	int			level;
+	double		reach;
+	int			limit;
+	int			k = 1;
+	uint32	   *pivots;
+	int		   *rank;
+	size_t	   *start;
+	double	   *work;
+	int			flags = 0;
+	int			step;
+
+	if (n <= ct_cell_rows(index))
+		return false;
+	for (size_t i = 1; i < n; i++)
+		if (bulk->dist[first + i] > bulk->dist[first + far])
+			far = i;
+	if (bulk->dist[first + far] == 0.0)
+		return false;			/* copies of one point */
+
+	level = ct_level_of(space, bulk->dist[first + far]) - 1;
+	reach = ct_level_radius(space, level);
+	limit = Min(n / 2, index->routing.capacity / CT_OPEN_SHARE);
+	limit = Max(limit, 2);
+	pivots = malloc(sizeof(uint32) * (limit + 1));
+	rank = malloc(sizeof(int) * (limit + 1));
+	start = malloc(sizeof(size_t) * (limit + 2));
+	work = malloc(sizeof(double) * space->dims * (limit + 1));
+	if (!pivots || !rank || !start || !work)
+	{
+		list->failed = true;
+		return false;
+	}
+
+	memset(bulk->owner + first, 0, sizeof(uint16) * n);
+	pivots[0] = 0;
+	while (bulk->dist[first + far] > reach && k < limit)
+	{
+		pivots[k] = far;
+		far = range_add_pivot(bulk, first, n, k, far, work, shared);
+		k++;
+	}
+	if (bulk->dist[first + far] > reach)
+	{
+		/*
+		 * A net would have too many points.  The pivots found so far serve as
+		 * intermediate ones: the rows are grouped around them.
+		 */
+		flags = CT_ENTRY_GROUP;
+		level = CT_LEVEL_ZERO;
+	}
+
+	chain_pivots(bulk, first, k, pivots, rank, work);
+	range_permute(bulk, first, n, k, rank, pivots, start);
+	free(work);
+	free(pivots);
+
+	step = ++list->nodes[number].nsteps;
+	list->nodes[number].n = start[1];
+	list->nodes[number].self_radius = range_radius(bulk, first, start[1]);
+	for (int p = 1; p < k; p++)
+	{
+		CtBulkNode *child = add_node(list);
+
+		if (child == NULL)
+			break;
+		child->parent = number;
+		child->first = first + start[p];
+		child->n = start[p + 1] - start[p];
+		child->step = step;
+		child->parent_radius = list->nodes[number].self_radius;
+		child->flags = flags;
+		child->top_radius = range_radius(bulk, child->first, child->n);
+		child->self_radius = child->top_radius;
+		child->level = flags ? ct_level_of(space, child->top_radius) : level;
+	}
+	free(rank);
+	free(start);
+	return !list->failed;
+}
+
+/* Opens everything below (and in) node 0 of a list. */
+static void
+open_all(CtBulk *bulk, NodeList *list)
+{
+	for (size_t i = 0; i < list->n && !list->failed; i++)
+		while (open_range(bulk, list, i, false))
+			 /* until it is a cell */ ;
+}
+
+static int
+compare_nodes(const void *a, const void *b)
+{
+	const CtBulkNode *left = a;
+	const CtBulkNode *right = b;
+
+	/* ranges of cells do not overlap */
+	return left->first < right->first ? -1 : left->first > right->first;
+}
+
+/* Sorts nodes into the order of their cells and adjusts parent numbers. */
+static void
+sort_nodes(CtBulk *bulk, NodeList *list)
+{
+	size_t	   *place;
+
+	bulk->nodes = MemoryContextAllocHuge(bulk->context,
+										 sizeof(CtBulkNode) * list->n);
+	bulk->nnodes = list->n;
+	for (size_t i = 0; i < list->n; i++)
+		list->nodes[i].number = i;
+	memcpy(bulk->nodes, list->nodes, sizeof(CtBulkNode) * list->n);
+	qsort(bulk->nodes, list->n, sizeof(CtBulkNode), compare_nodes);
+	place = MemoryContextAllocHuge(bulk->context, sizeof(size_t) * list->n);
+	for (size_t i = 0; i < list->n; i++)
+		place[bulk->nodes[i].number] = i;
+	for (size_t i = 0; i < list->n; i++)
+		bulk->nodes[i].parent = place[bulk->nodes[i].parent];
+	pfree(place);
+}
+
+/* Prepares columns (or an order of vectors) and the working arrays. */
+static void
+start_tree(CtBulk *bulk)
+{
+	CtIndex    *index = bulk->index;
+	size_t		n = bulk->n;
+	double	   *query = palloc(sizeof(double) * index->space.dims);
+
+	bulk->element_size = ct_element_size(index->space.element);
+	bulk->order = MemoryContextAllocHuge(bulk->context, n * sizeof(uint32));
+	for (size_t i = 0; i < n; i++)
+		bulk->order[i] = i;
+	bulk->target = MemoryContextAllocHuge(bulk->context, n * sizeof(uint32));
+	bulk->dist = MemoryContextAllocHuge(bulk->context, n * sizeof(double));
+	bulk->scratch = MemoryContextAllocHuge(bulk->context, n * sizeof(double));
+	bulk->owner = MemoryContextAllocHuge(bulk->context, n * sizeof(uint16));
+	if (!index->external)
+	{
+		int			dims = index->space.dims;
+		size_t		size = bulk->element_size;
+		char	   *columns = MemoryContextAllocHuge(bulk->context,
+													 n * index->vector_bytes);
+
+		for (size_t i = 0; i < n; i++)
+			for (int j = 0; j < dims; j++)
+				memcpy(columns + (j * n + i) * size,
+					   bulk->vectors + (i * dims + j) * size, size);
+		pfree(bulk->vectors);
+		bulk->vectors = NULL;
+		bulk->columns = columns;
+	}
+	ct_bulk_point(bulk, 0, query);
+	range_distances(bulk, query, 0, n, bulk->dist);
+	pfree(query);
+}
+
+/* Opens all ranges; fills bulk->nodes. */
+static void
+build_nodes(CtBulk *bulk)
+{
+	NodeList	list = {0};
+	NodeList   *parts;
+	size_t		nlarge = 0;
+	bool		failed;
+	CtBulkNode *root;
+	sigset_t	all;
+	sigset_t	before;
+
+	/* threads started from here on leave signals to the main one */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+#pragma omp parallel num_threads(bulk->nthreads)
+	{
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+	root = add_node(&list);
+	if (root == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	root->n = bulk->n;
+	root->top_radius = root->self_radius = range_radius(bulk, 0, bulk->n);
+	root->level = ct_level_of(&bulk->index->space, root->top_radius);
+
+	PG_TRY();
+	{
+		for (size_t i = 0; i < list.n && !list.failed; i++)
+			while (list.nodes[i].n > SHARED_RANGE &&
+				   open_range(bulk, &list, i, true))
+				CHECK_FOR_INTERRUPTS();
+		nlarge = list.n;
+		failed = list.failed;
+		parts = palloc0(sizeof(NodeList) * nlarge);
+
+		for (size_t from = 0; from < nlarge && !failed; from += TASK_BATCH)
+		{
+			size_t		to = Min(from + TASK_BATCH, nlarge);
+
+			CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+			for (size_t i = from; i < to; i++)
+			{
+				CtBulkNode *own = add_node(&parts[i]);
+
+				if (own == NULL)
+					continue;
+				*own = list.nodes[i];
+				open_all(bulk, &parts[i]);
+			}
+		}
+		for (size_t i = 0; i < nlarge; i++)
+		{
+			size_t		base = list.n;
+
+			failed |= parts[i].failed;
+			if (failed)
+				continue;
+			list.nodes[i] = parts[i].nodes[0];
+			for (size_t j = 1; j < parts[i].n; j++)
+			{
+				CtBulkNode *node = add_node(&list);
+
+				if (node == NULL)
+				{
+					failed = true;
+					break;
+				}
+				*node = parts[i].nodes[j];
+				node->parent = node->parent == 0 ? i : base + node->parent - 1;
+			}
+		}
+		for (size_t i = 0; i < nlarge; i++)
+			free(parts[i].nodes);
+		omp_pause_resource_all(omp_pause_hard);
+		if (failed || list.failed)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		sort_nodes(bulk, &list);
+	}
+	PG_FINALLY();
+	{
+		free(list.nodes);
+	}
+	PG_END_TRY();
+}
+
+/* Builds and writes the tree of the rows gathered so far. */
+static void
+write_tree(CtBulk *bulk)
+{
+	bulk->written = true;
+	if (bulk->n == 0)
+		return;
+	if (bulk->phase)
+		bulk->phase(CT_BULK_TREE);
+	start_tree(bulk);
+	build_nodes(bulk);
+	pfree(bulk->target);
+	pfree(bulk->owner);
+	pfree(bulk->scratch);
+	if (bulk->phase)
+		bulk->phase(CT_BULK_WRITE);
+	ct_pack(bulk);
+	pfree(bulk->dist);
+	pfree(bulk->order);
+	pfree(bulk->tids);
+	pfree(bulk->nodes);
+	if (bulk->columns)
+		pfree(bulk->columns);
+	else
+		pfree(bulk->vectors);
+	bulk->n = 0;
+}
+
+/* Adds a row. */
+void
+ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid)
+{
+	CtIndex    *index = bulk->index;
+	char	   *to;
+
+	if (bulk->n >= bulk->limit && !bulk->written)
+		write_tree(bulk);
+	if (bulk->written)
+	{
+		MemoryContext old = MemoryContextSwitchTo(bulk->row_context);
+
+		ct_insert(index, point, tid);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(bulk->row_context);
+		return;
+	}
+	if (bulk->n == bulk->size)
+	{
+		bulk->size = Min(bulk->size * 2, bulk->limit);
+		bulk->vectors = repalloc_huge(bulk->vectors,
+									  bulk->size * index->vector_bytes);
+		bulk->tids = repalloc_huge(bulk->tids,
+								   bulk->size * sizeof(ItemPointerData));
+	}
+	to = bulk->vectors + bulk->n * index->vector_bytes;
+	if (index->space.element == CT_ELEMENT_FLOAT8)
+		memcpy(to, point, index->vector_bytes);
+	else
+		for (int j = 0; j < index->space.dims; j++)
+			((float *) to)[j] = (float) point[j];
+	bulk->tids[bulk->n++] = *tid;
+}
+
+/* Completes the tree; phase is called when a phase of the work begins. */
+void
+ct_bulk_finish(CtBulk *bulk, void (*phase) (int))
+{
+	bulk->phase = phase;
+	if (!bulk->written)
+		write_tree(bulk);
+}

@@ -1,0 +1,565 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_insert.c
+ *	  Insertion of one row.
+ *
+ * The descent looks at one page at a time under a share lock, decides where
+ * the point belongs, and takes the exclusive lock only where something must
+ * change: a radius that has to grow before the row becomes reachable, or an
+ * entry for a point that no child covers.  Every step checks that the page is
+ * still what the link said; if not, the descent starts again.  A page without
+ * room is split in a step of its own (ct_split.c), after which the descent
+ * starts again too.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_insert.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include "utils/memutils.h"
+
+#include "ct_tree.h"
+
+#define MAX_HEIGHT	64
+
+/* one page of a descent */
+typedef struct Step
+{
+	CtLink		link;			/* how the page was reached */
+	int			link_number;	/* of its parent's links */
+	int			root;			/* cell or root that the point belongs to */
+} Step;
+
+typedef struct Insertion
+{
+	CtIndex    *index;
+	const double *point;
+	CtLocator	locator;
+	ItemPointer tid;
+	Step		path[MAX_HEIGHT];
+	int			depth;			/* of the page in hand */
+	double	   *dist;			/* distances to the entries of a page */
+} Insertion;
+
+/* where a point goes on a routing page */
+typedef struct Decision
+{
+	int			slot;			/* exit to take, or parent of a new entry */
+	bool		create;
+	int			level;			/* of the new entry */
+} Decision;
+
+static int
+find_root(const CtNode *node, int root)
+{
+	for (int i = 0; i < node->header->nentries; i++)
+		if (node->metas[i].parent == CT_NO_PARENT &&
+			node->metas[i].root == root)
+			return i;
+	return -1;
+}
+
+/* The grouping entry nearest to the point, if nearer than cur itself. */
+static int
+nearest_group(const CtNode *node, const double *dist, int cur)
+{
+	int			best = cur;
+
+	for (int j = 0; j < node->header->nentries; j++)
+		if (node->metas[j].parent == cur &&
+			(node->metas[j].flags & CT_ENTRY_GROUP) &&
+			(dist[j] < dist[best] || dist[j] == 0.0))
+			best = j;			/* of twins, the last: it has room */
+	return best;
+}
+
+/*
+ * Walks down the levels of one page.  At each level where the point may go
+ * to another pivot it goes to the nearest that covers it; where none does, it
+ * becomes a pivot itself, separated from all others of that level.
+ */
+static void
+decide(CtIndex *index, const CtNode *node, const double *dist, int cur,
+	   Decision *decision)
+{
+	int			below = PG_INT32_MAX;
+
+	for (;;)
+	{
+		int			cover = ct_level_of(&index->space, dist[cur]);
+		int			next = PG_INT32_MIN;
+		int			level;
+		int			best = -1;
+		double		reach;
+
+		for (int j = 0; j < node->header->nentries; j++)
+		{
+			const CtEntryMeta *meta = &node->metas[j];
+
+			if (meta->parent == cur && !(meta->flags & CT_ENTRY_GROUP) &&
+				meta->level < below && meta->level > next)
+				next = meta->level;
+		}
+		if (next == PG_INT32_MIN)
+		{
+			int			group = nearest_group(node, dist, cur);
+
+			decision->create = false;
+			decision->slot = group;
+			if (group == cur)
+				return;
+			cur = group;
+			below = PG_INT32_MAX;
+			continue;
+		}
+
+		level = Max(next, cover - 1);
+		reach = ct_level_radius(&index->space, level);
+		if (level >= cover)
+			best = cur;
+		if (level == next)
+			for (int j = 0; j < node->header->nentries; j++)
+			{
+				const CtEntryMeta *meta = &node->metas[j];
+
+				if (meta->parent == cur && meta->level == level &&
+					!(meta->flags & CT_ENTRY_GROUP) && dist[j] <= reach &&
+					(best < 0 || dist[j] < dist[best]))
+					best = j;
+			}
+		if (best < 0)
+		{
+			decision->create = true;
+			decision->slot = cur;
+			decision->level = level;
+			return;
+		}
+		below = best == cur ? level : PG_INT32_MAX;
+		cur = best;
+	}
+}
+
+/* A number that no root (or cell) reached through this link has. */
+static int
+free_root_number(const CtNode *parent, int link)
+{
+	bool		used[CT_MAX_ROOTS + 1] = {false};
+
+	for (int i = 0; i < parent->header->nentries; i++)
+		if (parent->metas[i].child == link)
+			used[parent->metas[i].child_root] = true;
+	for (int i = 0; i < CT_MAX_ROOTS; i++)
+		if (!used[i])
+			return i;
+	return -1;
+}
+
+/* Writes a new entry behind the last one. */
+static int
+add_entry(Insertion *ins, CtNode *node, int parent, int level, int root)
+{
+	int			slot = node->header->nentries++;
+
+	ct_node_put_point(ins->index, node, slot, ins->point, ins->locator);
+	node->radii[slot] = 0.0;
+	memset(&node->metas[slot], 0, sizeof(CtEntryMeta));
+	node->metas[slot].parent = parent;
+	node->metas[slot].level = level;
+	node->metas[slot].child = CT_NO_CHILD;
+	node->metas[slot].root = root;
+	return slot;
+}
+
+static void
+add_row(Insertion *ins, CtNode *leaf, int cell, double delta)
+{
+	int			slot = leaf->header->nentries++;
+
+	ct_node_put_point(ins->index, leaf, slot, ins->point, ins->locator);
+	leaf->tids[slot] = *ins->tid;
+	leaf->cells[slot] = cell;
+	if (leaf->deltas)
+		leaf->deltas[slot] = delta;
+}
+
+static bool
+link_is_current(Page page, const CtLink *link, bool is_root)
+{
+	CtPageKind	kind = ct_page_kind(page);
+
+	if (kind != CT_PAGE_LEAF && kind != CT_PAGE_ROUTING)
+		return false;
+	return is_root ||
+		(ct_special(page)->incarnation == link->incarnation &&
+		 ct_node_header(page)->version == link->version);
+}
+
+/*
+ * Makes room below or in the page at path[depth], which was found full.  Locks
+ * parent, then page.  Changes one thing only; the caller starts again.
+ */
+static void
+make_room(Insertion *ins, int depth, int crowded)
+{
+	CtIndex    *index = ins->index;
+	CtPin		parent;
+	CtPin		pin;
+	bool		done = true;
+
+	if (depth == 0)
+	{
+		CtPin		root = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
+		CtNode		node;
+
+		ct_node_view(index, ct_pin_page(root), &node);
+		/* somebody else may have grown it meanwhile */
+		if (node.header->nentries > index->routing.capacity / 2 ||
+			node.header->nchildren >= index->routing.max_children / 2)
+			ct_grow_root(index, root);
+		ct_unpin(root);
+		return;
+	}
+
+	parent = ct_pin(index, ins->path[depth - 1].link.block, CT_LOCK_EXCLUSIVE);
+	if (link_is_current(ct_pin_page(parent), &ins->path[depth - 1].link,
+						depth == 1))
+	{
+		CtNode		node;
+		int			number = ins->path[depth].link_number;
+		CtLink	   *link;
+
+		ct_node_view(index, ct_pin_page(parent), &node);
+		link = &node.links[number];
+		if (number < node.header->nchildren &&
+			link->block == ins->path[depth].link.block &&
+			link->version == ins->path[depth].link.version)
+		{
+			pin = ct_pin(index, link->block, CT_LOCK_EXCLUSIVE);
+			if (!link_is_current(ct_pin_page(pin), link, false))
+				ct_page_corrupted(index, link->block,
+								  "The page differs from its parent's link.");
+			done = ct_page_kind(ct_pin_page(pin)) == CT_PAGE_LEAF ?
+				ct_split_leaf(index, parent, number, pin, crowded) :
+				ct_split_routing(index, parent, number, pin);
+			ct_unpin(pin);
+		}
+	}
+	ct_unpin(parent);
+	if (!done)
+		make_room(ins, depth - 1, -1);
+}
+
+/*
+ * Gives a cell in an existing child page to an entry that leads nowhere yet
+ * (slot), or to a new one.  On a page above the lowest routing level this only
+ * adds a root to the child; the descent then goes on there.  The caller holds
+ * the page exclusively.  Returns false if the descent has to start again, true
+ * if it may go on by the link; *done is set when the row is in.
+ */
+static bool
+attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
+	   int *full_depth, Step *next, bool *done)
+{
+	CtIndex    *index = ins->index;
+	bool		lowest = node->header->height == 1;
+	int			link = -1;
+	double		best = 0.0;
+	int			number;
+	CtPin		child_pin;
+	CtNode		child;
+	CtEdit	   *edit;
+	CtNode		page;
+	int			slot;
+	bool		room;
+
+	if (decision->create && node->header->nentries >= node->layout->capacity)
+	{
+		*full_depth = ins->depth;
+		return false;
+	}
+
+	if (decision->create && index->external)
+		ct_vector_mark_pivot(index, ins->locator);
+
+	/* the page of the nearest entry takes it */
+	for (int i = 0; i < node->header->nentries; i++)
+		if (node->metas[i].child != CT_NO_CHILD &&
+			(link < 0 || ins->dist[i] < best))
+		{
+			link = node->metas[i].child;
+			best = ins->dist[i];
+		}
+
+	if (link < 0)
+	{
+		/* nothing hangs below this page: a first child */
+		CtPageKind	kind = lowest ? CT_PAGE_LEAF : CT_PAGE_ROUTING;
+		uint32		incarnation;
+
+		child_pin = ct_new_page(index);
+		incarnation = PageIsNew(ct_pin_page(child_pin)) ? 0 :
+			ct_special(ct_pin_page(child_pin))->incarnation;
+		edit = ct_edit_begin(index);
+		ct_node_view(index, ct_edit_page(edit, pin, false), &page);
+		ct_node_init(index, ct_edit_page(edit, child_pin, true), kind,
+					 incarnation + 1, node->header->height - 1, &child);
+		link = page.header->nchildren++;
+		memset(&page.links[link], 0, sizeof(CtLink));
+		page.links[link].block = ct_pin_block(child_pin);
+		page.links[link].incarnation = incarnation + 1;
+		number = 0;
+	}
+	else
+	{
+		child_pin = ct_pin(index, node->links[link].block, CT_LOCK_EXCLUSIVE);
+		if (!link_is_current(ct_pin_page(child_pin), &node->links[link], false))
+			ct_page_corrupted(index, node->links[link].block,
+							  "The page differs from its parent's link.");
+		ct_node_view(index, ct_pin_page(child_pin), &child);
+		number = free_root_number(node, link);
+		room = child.header->nentries < child.layout->capacity && number >= 0;
+		if (!room)
+		{
+			ct_unpin(child_pin);
+			ins->path[ins->depth + 1].link = node->links[link];
+			ins->path[ins->depth + 1].link_number = link;
+			*full_depth = ins->depth + 1;
+			return false;
+		}
+		edit = ct_edit_begin(index);
+		ct_node_view(index, ct_edit_page(edit, pin, false), &page);
+		ct_node_view(index, ct_edit_page(edit, child_pin, false), &child);
+		child.header->version++;
+	}
+
+	slot = decision->slot;
+	if (decision->create)
+	{
+		if (decision->slot != CT_NO_PARENT &&
+			page.metas[decision->slot].parent == CT_NO_PARENT &&
+			ins->depth == 0)
+			page.metas[decision->slot].level =
+				Max(page.metas[decision->slot].level, decision->level + 1);
+		slot = add_entry(ins, &page, decision->slot, decision->level, 0);
+	}
+	page.metas[slot].child = link;
+	page.metas[slot].child_root = number;
+	page.radii[slot] = Max(page.radii[slot],
+						   decision->create ? 0.0 :
+						   ct_radius_up(&index->space, ins->dist[slot]));
+	page.links[link].version = child.header->version;
+	next->link = page.links[link];
+	next->link_number = link;
+	next->root = number;
+	if (lowest)
+	{
+		add_row(ins, &child, number,
+				decision->create ? 0.0 : ins->dist[slot]);
+		*done = true;
+	}
+	else if (decision->create)
+		add_entry(ins, &child, CT_NO_PARENT, decision->level, number);
+	else
+	{
+		/* the pivot of the entry, not the new point, becomes the root */
+		int			root = child.header->nentries++;
+
+		ct_node_copy_slot(index, &child, root, &page, slot);
+		child.radii[root] = 0.0;
+		child.metas[root].parent = CT_NO_PARENT;
+		child.metas[root].child = CT_NO_CHILD;
+		child.metas[root].root = number;
+		child.metas[root].flags = 0;
+	}
+	ct_edit_commit(edit);
+	ct_unpin(child_pin);
+	return true;
+}
+
+/* Rows of a cell. */
+static int
+count_cell(const CtNode *leaf, int cell)
+{
+	int			count = 0;
+
+	for (int i = 0; i < leaf->header->nentries; i++)
+		count += leaf->cells[i] == cell;
+	return count;
+}
+
+/*
+ * Puts the row into its leaf.  Returns false if the descent must start again;
+ * *full_depth and *crowded ask for a split.
+ */
+static bool
+insert_into_leaf(Insertion *ins, double delta, bool single_place,
+				 int *full_depth, int *crowded)
+{
+	CtIndex    *index = ins->index;
+	Step	   *step = &ins->path[ins->depth];
+	CtPin		pin = ct_pin(index, step->link.block, CT_LOCK_EXCLUSIVE);
+	CtNode		leaf;
+	CtEdit	   *edit;
+
+	if (!link_is_current(ct_pin_page(pin), &step->link, false) ||
+		ct_page_kind(ct_pin_page(pin)) != CT_PAGE_LEAF)
+	{
+		ct_unpin(pin);
+		return false;
+	}
+	ct_node_view(index, ct_pin_page(pin), &leaf);
+	if (leaf.header->nentries >= leaf.layout->capacity)
+	{
+		*full_depth = ins->depth;
+		ct_unpin(pin);
+		return false;
+	}
+	edit = ct_edit_begin(index);
+	ct_node_view(index, ct_edit_page(edit, pin, false), &leaf);
+	add_row(ins, &leaf, step->root, delta);
+	if (!single_place && count_cell(&leaf, step->root) > ct_cell_rows(index))
+		*crowded = step->root;
+	ct_edit_commit(edit);
+	ct_unpin(pin);
+	return true;
+}
+
+/*
+ * One descent.  Returns true when the row is in; otherwise it is to be tried
+ * again, after make_room if *full_depth >= 0.
+ */
+static bool
+descend(Insertion *ins, int *full_depth, int *crowded)
+{
+	CtIndex    *index = ins->index;
+	CtLockMode	mode = CT_LOCK_SHARE;
+
+	ins->depth = 0;
+	memset(&ins->path[0], 0, sizeof(Step));
+	ins->path[0].link.block = CT_ROOT_BLOCK;
+
+	for (;;)
+	{
+		Step	   *step = &ins->path[ins->depth];
+		Step		next = {{0}};
+		CtPin		pin = ct_pin(index, step->link.block, mode);
+		CtNode		node;
+		Decision	decision = {0};
+		int			root;
+		bool		change;
+		double		radius;
+		bool		single_place;
+		double		delta;
+
+		if (!link_is_current(ct_pin_page(pin), &step->link, ins->depth == 0) ||
+			ct_page_kind(ct_pin_page(pin)) != CT_PAGE_ROUTING)
+		{
+			ct_unpin(pin);
+			return false;
+		}
+		ct_node_view(index, ct_pin_page(pin), &node);
+		ct_node_distances(index, &node, ins->point, ins->dist);
+		root = find_root(&node, step->root);
+		if (root >= 0)
+			decide(index, &node, ins->dist, root, &decision);
+		else if (ins->depth == 0 && node.header->nentries == 0)
+		{
+			/* the very first row: the root of the tree */
+			decision.create = true;
+			decision.slot = CT_NO_PARENT;
+			decision.level = CT_LEVEL_ZERO;
+		}
+		else
+			ct_page_corrupted(index, step->link.block,
+							  "A link leads to a root that is not there.");
+
+		change = decision.create ||
+			node.metas[decision.slot].child == CT_NO_CHILD;
+		radius = decision.create ? 0.0 :
+			ct_radius_up(&index->space, ins->dist[decision.slot]);
+		if (mode == CT_LOCK_SHARE &&
+			(change || node.radii[decision.slot] < radius))
+		{
+			/* look again with the right to change */
+			ct_unpin(pin);
+			mode = CT_LOCK_EXCLUSIVE;
+			continue;
+		}
+		mode = CT_LOCK_SHARE;
+
+		if (change)
+		{
+			bool		done = false;
+			bool		ok = attach(ins, pin, &node, &decision, full_depth,
+									&next, &done);
+
+			ct_unpin(pin);
+			if (!ok || done)
+				return done;
+			ins->path[++ins->depth] = next;
+			continue;
+		}
+
+		if (node.radii[decision.slot] < radius)
+		{
+			CtEdit	   *edit = ct_edit_begin(index);
+
+			ct_node_view(index, ct_edit_page(edit, pin, false), &node);
+			node.radii[decision.slot] = radius;
+			if (node.metas[decision.slot].parent == CT_NO_PARENT &&
+				ins->depth == 0)
+				node.metas[decision.slot].level =
+					Max(node.metas[decision.slot].level,
+						ct_level_of(&index->space, ins->dist[decision.slot]));
+			ct_edit_commit(edit);
+			ct_node_view(index, ct_pin_page(pin), &node);
+		}
+		next.link = node.links[node.metas[decision.slot].child];
+		next.link_number = node.metas[decision.slot].child;
+		next.root = node.metas[decision.slot].child_root;
+		single_place = node.radii[decision.slot] == 0.0;
+		delta = ins->dist[decision.slot];
+		if (ins->depth + 1 >= MAX_HEIGHT)
+			ct_page_corrupted(index, step->link.block, "The tree is too high.");
+		root = node.header->height;
+		ct_unpin(pin);
+		ins->path[++ins->depth] = next;
+		if (root == 1)
+			return insert_into_leaf(ins, delta, single_place,
+									full_depth, crowded);
+	}
+}
+
+/*
+ * Inserts a row.  point has as many elements as the index has dimensions.
+ */
+void
+ct_insert(CtIndex *index, const double *point, ItemPointer tid)
+{
+	Insertion  *ins = palloc0(sizeof(Insertion));
+	bool		done = false;
+
+	ins->index = index;
+	ins->point = point;
+	ins->tid = tid;
+	ins->dist = palloc(sizeof(double) * Max(index->routing.capacity, 1));
+	if (index->external)
+		ins->locator = ct_vector_store(index, point, CT_VECTOR_ROW);
+
+	while (!done)
+	{
+		int			full_depth = -1;
+		int			crowded = -1;
+
+		CHECK_FOR_INTERRUPTS();
+		done = descend(ins, &full_depth, &crowded);
+		if (done && crowded >= 0)
+			make_room(ins, ins->depth, crowded);
+		else if (full_depth >= 0)
+			make_room(ins, full_depth, -1);
+	}
+	pfree(ins->dist);
+	pfree(ins);
+}

@@ -1,0 +1,714 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_search.c
+ *	  Best-first search: all rows in the order of their distance.
+ *
+ * One priority queue (Hjaltason & Samet 1999, "Distance browsing in spatial
+ * databases") holds pages, keyed by a lower bound of everything below them,
+ * and cursors.  A cursor is a leaf that was read: it keeps a key for each of
+ * its rows, either the row's distance or, where that is costly, a lower bound
+ * of it, and stands in the queue with its smallest.  At equal keys pages come
+ * before cursors and bounds before distances, since either may hide a row
+ * with the same distance and a smaller TID; cursors compare by TID.
+ *
+ * No pin or lock survives a call.  What makes this safe is told in
+ * src/README.md under "Scans".
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_search.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include <math.h>
+
+#include "utils/memutils.h"
+
+#include "ct_tree.h"
+
+typedef enum ItemKind
+{
+	ITEM_PAGE,
+	ITEM_CURSOR
+} ItemKind;
+
+typedef struct QueueItem
+{
+	double		key;
+	ItemKind	kind;
+	ItemPointerData tid;		/* cursors: TID of the smallest row */
+	uint32		cursor;
+	BlockNumber block;			/* pages: the link that led here */
+	uint32		incarnation;
+	uint32		version;
+	/* pages whose rows are evaluated lazily: distances of cells' pivots */
+	double	   *cell_dist;		/* by cell number, or NULL */
+} QueueItem;
+
+/* after so many rows a cursor is sorted */
+#define CURSOR_SORT_AFTER	12
+
+typedef struct CursorRow
+{
+	double		key;
+	ItemPointerData tid;
+	uint16		slot;
+} CursorRow;
+
+typedef struct Cursor
+{
+	int			n;				/* rows left */
+	int			taken;
+	bool		lazy;			/* some keys may be bounds */
+	double	   *keys;
+	ItemPointerData *tids;
+	bool	   *exact;			/* lazy cursors */
+	CtLocator  *locators;
+	double	   *points;			/* CT_REPORT_HYPOT: two a row */
+	int			next;			/* when sorted: position in sorted[] */
+	CursorRow  *sorted;			/* or NULL */
+} Cursor;
+
+struct CtSearch
+{
+	CtIndex    *index;
+	MemoryContext context;		/* reset by each start */
+	double	   *query;
+	CtReport	report;
+
+	QueueItem  *queue;			/* binary heap */
+	int			nqueue;
+	int			queue_size;
+	Cursor	   *cursors;
+	int			ncursors;
+	int			cursors_size;
+	double	   *dist;			/* room for one node */
+
+	bool		returned_any;
+	CtResult	last;			/* row returned last */
+
+	bool		in_nulls;
+	ItemPointerData *nulls;
+	int64		nnulls;
+	int64		next_null;
+
+	CtSearchStats stats;
+};
+
+/* -------- the queue -------- */
+
+static inline bool
+item_before(const QueueItem *a, const QueueItem *b)
+{
+	if (a->key != b->key)
+		return a->key < b->key;
+	if (a->kind != b->kind)
+		return a->kind < b->kind;
+	if (a->kind == ITEM_CURSOR)
+		return ItemPointerCompare((ItemPointer) &a->tid,
+								  (ItemPointer) &b->tid) < 0;
+	return false;
+}
+
+static void
+queue_sift_down(CtSearch *search, int position)
+{
+	QueueItem	item = search->queue[position];
+
+	for (;;)
+	{
+		int			child = 2 * position + 1;
+
+		if (child >= search->nqueue)
+			break;
+		if (child + 1 < search->nqueue &&
+			item_before(&search->queue[child + 1], &search->queue[child]))
+			child++;
+		if (!item_before(&search->queue[child], &item))
+			break;
+		search->queue[position] = search->queue[child];
+		position = child;
+	}
+	search->queue[position] = item;
+}
+
+static void
+queue_push(CtSearch *search, const QueueItem *item)
+{
+	int			position = search->nqueue++;
+
+	if (search->nqueue > search->queue_size)
+	{
+		search->queue_size *= 2;
+		search->queue = repalloc_huge(search->queue,
+									  sizeof(QueueItem) * search->queue_size);
+	}
+	while (position > 0)
+	{
+		int			parent = (position - 1) / 2;
+
+		if (!item_before(item, &search->queue[parent]))
+			break;
+		search->queue[position] = search->queue[parent];
+		position = parent;
+	}
+	search->queue[position] = *item;
+}
+
+static void
+queue_pop(CtSearch *search)
+{
+	search->queue[0] = search->queue[--search->nqueue];
+	if (search->nqueue > 0)
+		queue_sift_down(search, 0);
+}
+
+static void
+push_page(CtSearch *search, double key, const CtLink *link, double *cell_dist)
+{
+	QueueItem	item = {0};
+
+	item.key = key;
+	item.kind = ITEM_PAGE;
+	item.block = link->block;
+	item.incarnation = link->incarnation;
+	item.version = link->version;
+	item.cell_dist = cell_dist;
+	queue_push(search, &item);
+}
+
+/* -------- cursors -------- */
+
+static int
+cursor_row_compare(const void *a, const void *b)
+{
+	const CursorRow *left = a;
+	const CursorRow *right = b;
+
+	if (left->key != right->key)
+		return left->key < right->key ? -1 : 1;
+	return ItemPointerCompare((ItemPointer) &left->tid,
+							  (ItemPointer) &right->tid);
+}
+
+/* the reported distance of a lazy cursor's row */
+static double
+cursor_evaluate(CtSearch *search, Cursor *cursor, int i)
+{
+	search->stats.distances++;
+	if (search->report == CT_REPORT_HYPOT)
+		return ct_hypot_distance(&cursor->points[2 * i], search->query);
+	return ct_vector_distance(search->index, cursor->locators[i],
+							  search->query);
+}
+
+/*
+ * Position of the row to return next, its key being a distance.  Bounds that
+ * stand in the way are replaced by distances.
+ */
+static int
+cursor_front(CtSearch *search, Cursor *cursor)
+{
+	const CtKernelTable *kernels = search->index->space.kernels;
+
+	for (;;)
+	{
+		int			best = kernels->argmin_f64(cursor->keys, cursor->n);
+		double		key = cursor->keys[best];
+		bool		bound = false;
+
+		for (int i = best; i < cursor->n; i++)
+		{
+			if (cursor->keys[i] != key)
+				continue;
+			if (cursor->lazy && !cursor->exact[i])
+			{
+				cursor->keys[i] = cursor_evaluate(search, cursor, i);
+				cursor->exact[i] = true;
+				bound = true;
+			}
+			else if (ItemPointerCompare(&cursor->tids[i],
+										&cursor->tids[best]) < 0)
+				best = i;
+		}
+		if (!bound)
+			return best;
+	}
+}
+
+/* Moves a row out of an unsorted cursor. */
+static void
+cursor_remove(Cursor *cursor, int i)
+{
+	int			last = --cursor->n;
+
+	cursor->keys[i] = cursor->keys[last];
+	cursor->tids[i] = cursor->tids[last];
+	if (cursor->lazy)
+	{
+		cursor->exact[i] = cursor->exact[last];
+		if (cursor->locators)
+			cursor->locators[i] = cursor->locators[last];
+		if (cursor->points)
+		{
+			cursor->points[2 * i] = cursor->points[2 * last];
+			cursor->points[2 * i + 1] = cursor->points[2 * last + 1];
+		}
+	}
+}
+
+static void
+cursor_sort(CtSearch *search, Cursor *cursor)
+{
+	cursor->sorted = MemoryContextAlloc(search->context,
+										sizeof(CursorRow) * cursor->n);
+	for (int i = 0; i < cursor->n; i++)
+	{
+		cursor->sorted[i].key = cursor->keys[i];
+		cursor->sorted[i].tid = cursor->tids[i];
+		cursor->sorted[i].slot = i;
+	}
+	qsort(cursor->sorted, cursor->n, sizeof(CursorRow), cursor_row_compare);
+	cursor->next = 0;
+}
+
+/* The cursor's smallest key, which need not be a distance yet. */
+static double
+cursor_key(CtSearch *search, Cursor *cursor, ItemPointer tid)
+{
+	int			i;
+
+	if (cursor->sorted)
+	{
+		*tid = cursor->sorted[cursor->next].tid;
+		return cursor->sorted[cursor->next].key;
+	}
+	if (cursor->lazy)
+	{
+		/* a bound stands before every distance of the same value */
+		double		key;
+
+		i = search->index->space.kernels->argmin_f64(cursor->keys, cursor->n);
+		key = cursor->keys[i];
+		for (int j = i; j < cursor->n; j++)
+			if (cursor->keys[j] == key && !cursor->exact[j])
+			{
+				ItemPointerSet(tid, 0, InvalidOffsetNumber);
+				return key;
+			}
+	}
+	i = cursor_front(search, cursor);
+	*tid = cursor->tids[i];
+	return cursor->keys[i];
+}
+
+/* Puts a cursor with rows left into the queue. */
+static void
+cursor_enqueue(CtSearch *search, int number, bool at_top)
+{
+	QueueItem	item = {0};
+	Cursor	   *cursor = &search->cursors[number];
+
+	item.kind = ITEM_CURSOR;
+	item.cursor = number;
+	item.key = cursor_key(search, cursor, &item.tid);
+	if (at_top)
+	{
+		search->queue[0] = item;
+		queue_sift_down(search, 0);
+	}
+	else
+		queue_push(search, &item);
+}
+
+static Cursor *
+cursor_new(CtSearch *search, int n)
+{
+	Cursor	   *cursor;
+
+	if (search->ncursors == search->cursors_size)
+	{
+		search->cursors_size *= 2;
+		search->cursors = repalloc_huge(search->cursors,
+										sizeof(Cursor) * search->cursors_size);
+	}
+	cursor = &search->cursors[search->ncursors++];
+	memset(cursor, 0, sizeof(Cursor));
+	cursor->n = n;
+	cursor->keys = palloc(sizeof(double) * n);
+	cursor->tids = palloc(sizeof(ItemPointerData) * n);
+	return cursor;
+}
+
+/* -------- pages -------- */
+
+/*
+ * Keys for the rows of a leaf whose points are costly to read: the annulus
+ * bound from the cell's pivot where its distance is known for this very
+ * version of the page, else the bound of the whole page.
+ */
+static void
+lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
+		  const QueueItem *item)
+{
+	bool		known = item->cell_dist != NULL &&
+		item->version == node->header->version;
+
+	cursor->lazy = true;
+	cursor->exact = palloc0(sizeof(bool) * cursor->n);
+	cursor->locators = palloc(sizeof(CtLocator) * cursor->n);
+	memcpy(cursor->locators, node->locators, sizeof(CtLocator) * cursor->n);
+	for (int i = 0; i < cursor->n; i++)
+	{
+		double		dist = known ? item->cell_dist[node->cells[i]] : -1.0;
+
+		cursor->keys[i] = item->key;
+		if (dist < 0.0)
+			continue;
+		cursor->keys[i] = Max(item->key,
+							  ct_annulus_bound(&search->index->space, dist,
+											   node->deltas[i]));
+		if (node->deltas[i] == 0.0)
+		{
+			/* the row is where its pivot is */
+			cursor->keys[i] = dist;
+			cursor->exact[i] = true;
+		}
+	}
+}
+
+static void
+read_leaf(CtSearch *search, const CtNode *node, const QueueItem *item)
+{
+	int			n = node->header->nentries;
+	Cursor	   *cursor;
+
+	if (n == 0)
+		return;
+	cursor = cursor_new(search, n);
+	memcpy(cursor->tids, node->tids, sizeof(ItemPointerData) * n);
+	if (search->report == CT_REPORT_NULL)
+		memset(cursor->keys, 0, sizeof(double) * n);
+	else if (node->locators)
+		lazy_keys(search, cursor, node, item);
+	else
+	{
+		ct_node_distances(search->index, node, search->query, cursor->keys);
+		search->stats.distances += n;
+		if (search->report == CT_REPORT_HYPOT)
+		{
+			cursor->lazy = true;
+			cursor->exact = palloc0(sizeof(bool) * n);
+			cursor->points = palloc(sizeof(double) * 2 * n);
+			for (int i = 0; i < n; i++)
+			{
+				cursor->keys[i] = ct_lower_bound(&search->index->space,
+												 cursor->keys[i], 0.0);
+				ct_node_get_point(search->index, node, i,
+								  &cursor->points[2 * i]);
+			}
+		}
+	}
+}
+
+/* What is kept of a routing page whose pivots are read without its lock. */
+static void
+copy_routing(CtSearch *search, CtNode *node)
+{
+	PGAlignedBlock *copy = palloc(sizeof(PGAlignedBlock));
+
+	memcpy(copy->data, (char *) node->header - CT_NODE_OFFSET, BLCKSZ);
+	ct_node_view(search->index, (Page) copy->data, node);
+}
+
+static void
+expand_routing(CtSearch *search, const CtNode *node, const QueueItem *item)
+{
+	CtIndex    *index = search->index;
+	int			n = node->header->nentries;
+	int			nchildren = node->header->nchildren;
+	double		bounds[CT_MAX_CHILDREN + 1];
+	bool		lazy_leaves = node->locators && node->header->height == 1;
+	double	   *cell_dists = NULL;
+
+	if (search->report == CT_REPORT_NULL)
+		memset(search->dist, 0, sizeof(double) * n);
+	else
+	{
+		ct_node_distances(index, node, search->query, search->dist);
+		search->stats.distances += n;
+	}
+	if (lazy_leaves)
+	{
+		cell_dists = palloc(sizeof(double) * nchildren * (CT_MAX_ROOTS + 1));
+		for (int i = 0; i < nchildren * (CT_MAX_ROOTS + 1); i++)
+			cell_dists[i] = -1.0;
+	}
+	for (int c = 0; c < nchildren; c++)
+		bounds[c] = INFINITY;
+	for (int i = 0; i < n; i++)
+	{
+		const CtEntryMeta *meta = &node->metas[i];
+		double		bound;
+
+		if (meta->child == CT_NO_CHILD)
+			continue;
+		bound = search->report == CT_REPORT_NULL ? 0.0 :
+			ct_lower_bound(&index->space, search->dist[i], node->radii[i]);
+		if (bound < bounds[meta->child])
+			bounds[meta->child] = bound;
+		if (cell_dists)
+			cell_dists[meta->child * (CT_MAX_ROOTS + 1) + meta->child_root] =
+				search->dist[i];
+	}
+	for (int c = 0; c < nchildren; c++)
+	{
+		/* a child without entries is on its way out; it has no rows */
+		if (bounds[c] == INFINITY)
+			continue;
+		push_page(search, Max(bounds[c], item->key), &node->links[c],
+				  cell_dists ? &cell_dists[c * (CT_MAX_ROOTS + 1)] : NULL);
+	}
+	search->stats.subtrees_pruned += nchildren;
+}
+
+static void restart(CtSearch *search);
+
+/*
+ * Reads the page of a queue item: its children or its rows take its place.
+ */
+static void
+visit_page(CtSearch *search, const QueueItem *item)
+{
+	CtIndex    *index = search->index;
+	CtPin		pin = ct_pin(index, item->block, CT_LOCK_SHARE);
+	Page		page = ct_pin_page(pin);
+	CtNode		node;
+	CtLink		right;
+	bool		is_root = item->block == CT_ROOT_BLOCK;
+	CtPageKind	kind = ct_page_kind(page);
+	int			ncursors = search->ncursors;
+
+	search->stats.pages_read++;
+	if (ct_special(page)->incarnation != item->incarnation && !is_root)
+	{
+		/* freed, and perhaps in use for something else: links are stale */
+		ct_unpin(pin);
+		restart(search);
+		return;
+	}
+	if (kind != CT_PAGE_ROUTING && kind != CT_PAGE_LEAF)
+		ct_page_corrupted(index, item->block, "A link leads to no node.");
+	if (index->meta.dims == 0)
+	{
+		ct_unpin(pin);
+		return;
+	}
+	ct_node_view(index, page, &node);
+
+	right.block = InvalidBlockNumber;
+	if (!is_root && node.header->split_version > item->version)
+	{
+		right.block = node.header->right;
+		right.incarnation = node.header->right_incarnation;
+		right.version = item->version;
+	}
+
+	if (kind == CT_PAGE_LEAF)
+	{
+		read_leaf(search, &node, item);
+		ct_unpin(pin);
+	}
+	else if (node.locators && search->report != CT_REPORT_NULL)
+	{
+		copy_routing(search, &node);
+		ct_unpin(pin);
+		expand_routing(search, &node, item);
+	}
+	else
+	{
+		expand_routing(search, &node, item);
+		ct_unpin(pin);
+	}
+
+	if (right.block != InvalidBlockNumber)
+		push_page(search, item->key, &right, NULL);
+	if (search->ncursors > ncursors)
+		cursor_enqueue(search, ncursors, false);
+}
+
+/* Begins at the root; rows up to the last one returned will be passed over. */
+static void
+restart(CtSearch *search)
+{
+	CtLink		root = {CT_ROOT_BLOCK, 0, 0, 0};
+
+	search->nqueue = 0;
+	search->ncursors = 0;
+	push_page(search, 0.0, &root, NULL);
+}
+
+/* -------- interface -------- */
+
+CtSearch *
+ct_search_create(CtIndex *index)
+{
+	CtSearch   *search = palloc0(sizeof(CtSearch));
+
+	search->index = index;
+	search->context = AllocSetContextCreate(CurrentMemoryContext,
+											"Cover tree scan context",
+											0, 64 * 1024, 1024 * 1024);
+	return search;
+}
+
+/*
+ * Starts (or starts again) a search.  query has as many elements as the index
+ * has dimensions and is copied; it may be NULL for CT_REPORT_NULL.
+ */
+void
+ct_search_start(CtSearch *search, const double *query, CtReport report)
+{
+	MemoryContext old;
+	CtIndex    *index = search->index;
+
+	MemoryContextReset(search->context);
+	old = MemoryContextSwitchTo(search->context);
+	search->report = report;
+	search->query = NULL;
+	if (query)
+	{
+		search->query = palloc(sizeof(double) * index->space.dims);
+		memcpy(search->query, query, sizeof(double) * index->space.dims);
+	}
+	search->queue_size = 256;
+	search->queue = palloc(sizeof(QueueItem) * search->queue_size);
+	search->cursors_size = 32;
+	search->cursors = palloc(sizeof(Cursor) * search->cursors_size);
+	search->dist = palloc(sizeof(double) *
+						  Max(Max(index->routing.capacity,
+								  index->leaf.capacity), 1));
+	search->returned_any = false;
+	search->in_nulls = false;
+	search->nulls = NULL;
+	memset(&search->stats, 0, sizeof(search->stats));
+	restart(search);
+	MemoryContextSwitchTo(old);
+}
+
+/* Was this row returned before a restart? */
+static bool
+already_returned(CtSearch *search, const CtResult *result)
+{
+	if (!search->returned_any)
+		return false;
+	if (result->dist != search->last.dist)
+		return result->dist < search->last.dist;
+	return ItemPointerCompare((ItemPointer) &result->tid,
+							  &search->last.tid) <= 0;
+}
+
+/* Takes the first row of the cursor at the top of the queue, if it is exact. */
+static bool
+take_row(CtSearch *search, CtResult *result)
+{
+	int			number = search->queue[0].cursor;
+	Cursor	   *cursor = &search->cursors[number];
+	bool		left;
+
+	if (cursor->sorted)
+	{
+		result->tid = cursor->sorted[cursor->next].tid;
+		result->dist = cursor->sorted[cursor->next].key;
+		left = ++cursor->next < cursor->n;
+	}
+	else
+	{
+		int			i = cursor_front(search, cursor);
+
+		if (cursor->keys[i] != search->queue[0].key ||
+			ItemPointerCompare(&cursor->tids[i], &search->queue[0].tid) != 0)
+		{
+			/* a bound became a distance: the cursor's place has changed */
+			search->queue[0].key = cursor->keys[i];
+			search->queue[0].tid = cursor->tids[i];
+			queue_sift_down(search, 0);
+			return false;
+		}
+		result->tid = cursor->tids[i];
+		result->dist = cursor->keys[i];
+		cursor_remove(cursor, i);
+		left = cursor->n > 0;
+		if (left && !cursor->lazy && ++cursor->taken >= CURSOR_SORT_AFTER)
+			cursor_sort(search, cursor);
+	}
+	if (left)
+		cursor_enqueue(search, number, true);
+	else
+		queue_pop(search);
+	return true;
+}
+
+/* The rows whose point is NULL, by TID. */
+static bool
+next_null(CtSearch *search, CtResult *result)
+{
+	if (!search->in_nulls)
+	{
+		search->in_nulls = true;
+		search->nnulls = ct_nulls_collect(search->index, &search->nulls);
+		search->next_null = 0;
+	}
+	if (search->next_null >= search->nnulls)
+		return false;
+	result->tid = search->nulls[search->next_null++];
+	result->isnull = true;
+	result->dist = 0.0;
+	return true;
+}
+
+/* Gets the next row; false at the end. */
+bool
+ct_search_next(CtSearch *search, CtResult *result)
+{
+	MemoryContext old = MemoryContextSwitchTo(search->context);
+	bool		found = false;
+
+	while (!found && search->nqueue > 0)
+	{
+		if (search->queue[0].kind == ITEM_PAGE)
+		{
+			QueueItem	item = search->queue[0];
+
+			CHECK_FOR_INTERRUPTS();
+			queue_pop(search);
+			search->stats.subtrees_pruned--;
+			visit_page(search, &item);
+		}
+		else if (take_row(search, result) && !already_returned(search, result))
+		{
+			result->isnull = search->report == CT_REPORT_NULL;
+			search->last = *result;
+			search->returned_any = true;
+			found = true;
+		}
+	}
+	if (!found)
+		found = next_null(search, result);
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+CtSearchStats *
+ct_search_stats(CtSearch *search)
+{
+	return &search->stats;
+}
+
+void
+ct_search_destroy(CtSearch *search)
+{
+	MemoryContextDelete(search->context);
+	pfree(search);
+}

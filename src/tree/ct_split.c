@@ -1,0 +1,942 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_split.c
+ *	  Making room: opening nodes, dividing pages, growing the root.
+ *
+ * A page holds one or more roots (a leaf: cells), each of which an entry of
+ * the parent page leads to.  A page with several roots is divided by giving
+ * some of them to a new right sibling; the entries of the parent only change
+ * the link they use.  A page with one root is opened first: the children of
+ * the root's highest level move up, as entries, into the parent.  Either way
+ * nothing changes in the cover tree itself, only where it is cut into pages,
+ * and all pages involved change in one atomic edit.
+ *
+ * Where opening would give the parent too many entries (in high dimension
+ * most points of a cell may be farther apart than the next level's distance),
+ * or cannot help (copies of one point), the root's children are grouped under
+ * two pivots instead; entries that arose so carry CT_ENTRY_GROUP and are
+ * not bound to the separation and covering of a level.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_split.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include <math.h>
+
+#include "ct_tree.h"
+
+/* Rows above which a cell is opened. */
+int
+ct_cell_rows(const CtIndex *index)
+{
+	return Min(CT_CELL_ROWS, index->leaf.capacity / 2);
+}
+
+/*
+ * Farthest-first traversal: chooses among n points pivots that are more than
+ * base^level apart, beginning with the given one, so that each point is
+ * within base^level of its nearest pivot.  points is n x dims.  Fills
+ * pivots[1..] with indexes (pivots[0] stands for the given pivot), owner[i]
+ * with the number of the nearest pivot and dist[i] with its distance.
+ * Returns the number of pivots, or 0 if there would be more than limit.
+ * (Gonzalez 1985, "Clustering to minimize the maximum intercluster distance")
+ */
+static int
+cell_net(CtIndex *index, const double *points, int n, const double *pivot,
+			int level, int limit, int *pivots, int *owner, double *dist)
+{
+	int			dims = index->space.dims;
+	const CtKernelTable *kernels = index->space.kernels;
+	double		reach = ct_level_radius(&index->space, level);
+	int			k = 1;
+
+	for (int i = 0; i < n; i++)
+	{
+		dist[i] = kernels->l2_f64(pivot, points + (size_t) i * dims, dims);
+		owner[i] = 0;
+	}
+	for (;;)
+	{
+		int			far = 0;
+
+		for (int i = 1; i < n; i++)
+			if (dist[i] > dist[far])
+				far = i;
+		if (n == 0 || dist[far] <= reach)
+			return k;
+		if (k >= limit)
+			return 0;
+		pivots[k] = far;
+		for (int i = 0; i < n; i++)
+		{
+			double		d = kernels->l2_f64(points + (size_t) far * dims,
+											points + (size_t) i * dims, dims);
+
+			if (d < dist[i] || i == far)
+			{
+				dist[i] = d;
+				owner[i] = k;
+			}
+		}
+		k++;
+	}
+}
+
+/* numbers in use by the entries that lead through a link */
+static void
+used_numbers(const CtNode *parent, int link, bool *used)
+{
+	memset(used, 0, CT_MAX_ROOTS + 1);
+	for (int i = 0; i < parent->header->nentries; i++)
+		if (parent->metas[i].child == link)
+			used[parent->metas[i].child_root] = true;
+}
+
+static int
+take_number(bool *used)
+{
+	for (int i = 0; i < CT_MAX_ROOTS; i++)
+		if (!used[i])
+		{
+			used[i] = true;
+			return i;
+		}
+	return -1;
+}
+
+/* the parent's entry for this root; an error if there is none */
+static int
+exit_for(CtIndex *index, const CtNode *parent, int link, int root,
+		 BlockNumber block)
+{
+	for (int i = 0; i < parent->header->nentries; i++)
+		if (parent->metas[i].child == link &&
+			parent->metas[i].child_root == root)
+			return i;
+	ct_page_corrupted(index, block, "No entry of the parent leads here.");
+}
+
+/* Adds an entry below slot exit of the parent page; returns its slot. */
+static int
+add_entry(CtNode *parent, int exit, int level, int link, int number,
+		  double radius, int flags)
+{
+	int			slot = parent->header->nentries++;
+
+	parent->radii[slot] = radius;
+	memset(&parent->metas[slot], 0, sizeof(CtEntryMeta));
+	parent->metas[slot].parent = exit;
+	parent->metas[slot].level = level;
+	parent->metas[slot].child = link;
+	parent->metas[slot].child_root = number;
+	parent->metas[slot].flags = flags;
+	return slot;
+}
+
+static void
+bump_version(CtNode *parent, int link, CtNode *child)
+{
+	child->header->version++;
+	parent->links[link].version = child->header->version;
+}
+
+/*
+ * Registers a new right sibling of child in parent; both are in the edit.
+ * Returns its link number.
+ */
+static int
+link_sibling(CtNode *parent, int link, CtNode *child, CtNode *sibling,
+			 CtPin sibling_pin, uint32 incarnation)
+{
+	int			number = parent->header->nchildren++;
+
+	bump_version(parent, link, child);
+	sibling->header->version = child->header->version;
+	sibling->header->split_version = child->header->split_version;
+	sibling->header->right = child->header->right;
+	sibling->header->right_incarnation = child->header->right_incarnation;
+	child->header->split_version = child->header->version;
+	child->header->right = ct_pin_block(sibling_pin);
+	child->header->right_incarnation = incarnation;
+	memset(&parent->links[number], 0, sizeof(CtLink));
+	parent->links[number].block = ct_pin_block(sibling_pin);
+	parent->links[number].incarnation = incarnation;
+	parent->links[number].version = sibling->header->version;
+	return number;
+}
+
+static uint32
+next_incarnation(CtPin pin)
+{
+	Page		page = ct_pin_page(pin);
+
+	return PageIsNew(page) ? 1 : ct_special(page)->incarnation + 1;
+}
+
+/* -------- dividing the roots of a page among two -------- */
+
+typedef struct RootSide
+{
+	int			slot;			/* of the parent's entry */
+	double		key;
+	int			weight;
+} RootSide;
+
+static int
+root_side_compare(const void *a, const void *b)
+{
+	const RootSide *left = a;
+	const RootSide *right = b;
+
+	if (left->key != right->key)
+		return left->key < right->key ? -1 : 1;
+	return left->slot - right->slot;
+}
+
+/*
+ * Decides which roots move: those on the far side of the plane between two
+ * distant pivots, about half by weight.  sides holds n >= 2 roots with their
+ * weights; on return those from the result on are to move.
+ */
+static int
+divide(CtIndex *index, const CtNode *parent, RootSide *sides, int n)
+{
+	double	   *query = palloc(sizeof(double) * index->space.dims);
+	double	   *dist = palloc(sizeof(double) * parent->header->nentries);
+	double	   *other = palloc(sizeof(double) * parent->header->nentries);
+	int			far = 0;
+	int			total = 0;
+	int			sum = 0;
+	int			cut;
+
+	ct_node_get_point(index, parent, sides[0].slot, query);
+	ct_node_distances(index, parent, query, dist);
+	for (int i = 1; i < n; i++)
+		if (dist[sides[i].slot] > dist[sides[far].slot])
+			far = i;
+	ct_node_get_point(index, parent, sides[far].slot, query);
+	ct_node_distances(index, parent, query, dist);
+	for (int i = 0; i < n; i++)
+		if (dist[sides[i].slot] > dist[sides[far].slot])
+			far = i;
+	ct_node_get_point(index, parent, sides[far].slot, query);
+	ct_node_distances(index, parent, query, other);
+	for (int i = 0; i < n; i++)
+	{
+		double		a = dist[sides[i].slot];
+		double		b = other[sides[i].slot];
+
+		/* differences of infinities would be NaN */
+		sides[i].key = (isinf(a) ? 1e300 : Min(a, 1e300)) -
+			(isinf(b) ? 1e300 : Min(b, 1e300));
+		total += sides[i].weight;
+	}
+	qsort(sides, n, sizeof(RootSide), root_side_compare);
+	for (cut = 0; cut < n - 1; cut++)
+	{
+		if (cut > 0 && 2 * sum >= total)
+			break;
+		sum += sides[cut].weight;
+	}
+	cut = Max(cut, 1);
+	pfree(query);
+	pfree(dist);
+	pfree(other);
+	return cut;
+}
+
+/* Copies those slots of a leaf whose cell is marked. */
+static void
+copy_cells(CtIndex *index, CtNode *to, const CtNode *from, const bool *wanted)
+{
+	for (int i = 0; i < from->header->nentries; i++)
+		if (wanted[from->cells[i]])
+			ct_node_copy_slot(index, to, to->header->nentries++, from, i);
+}
+
+/* number of the root above each entry of a routing page */
+static void
+find_roots(CtIndex *index, const CtNode *node, BlockNumber block, uint8 *roots)
+{
+	for (int i = 0; i < node->header->nentries; i++)
+	{
+		int			slot = i;
+
+		for (int steps = 0; node->metas[slot].parent != CT_NO_PARENT; steps++)
+		{
+			if (steps > node->header->nentries)
+				ct_page_corrupted(index, block, "Entries form a circle.");
+			slot = node->metas[slot].parent;
+		}
+		roots[i] = node->metas[slot].root;
+	}
+}
+
+/* Copies those entries of a routing page whose root is marked. */
+static void
+copy_roots(CtIndex *index, CtNode *to, const CtNode *from, const uint8 *roots,
+		   const bool *wanted)
+{
+	int			n = from->header->nentries;
+	uint16	   *moved = palloc(sizeof(uint16) * Max(n, 1));
+	int			link_map[CT_MAX_CHILDREN + 1];
+
+	for (int c = 0; c <= CT_MAX_CHILDREN; c++)
+		link_map[c] = -1;
+	for (int i = 0; i < n; i++)
+		if (wanted[roots[i]])
+		{
+			int			slot = to->header->nentries++;
+			int			child = from->metas[i].child;
+
+			moved[i] = slot;
+			ct_node_copy_slot(index, to, slot, from, i);
+			if (child == CT_NO_CHILD)
+				continue;
+			if (link_map[child] < 0)
+			{
+				link_map[child] = to->header->nchildren++;
+				to->links[link_map[child]] = from->links[child];
+			}
+			to->metas[slot].child = link_map[child];
+		}
+	for (int i = 0; i < n; i++)
+		if (wanted[roots[i]] && from->metas[i].parent != CT_NO_PARENT)
+			to->metas[moved[i]].parent = moved[from->metas[i].parent];
+	pfree(moved);
+}
+
+/* Moves the marked roots (or cells) of a page to a new right sibling. */
+static void
+split_page(CtIndex *index, CtPin parent_pin, int link, CtPin pin,
+		   const uint8 *roots, const bool *moving)
+{
+	CtPin		sibling_pin = ct_new_page(index);
+	uint32		incarnation = next_incarnation(sibling_pin);
+	CtPageKind	kind = ct_page_kind(ct_pin_page(pin));
+	PGAlignedBlock old_page;
+	CtNode		old;
+	CtNode		parent;
+	CtNode		child;
+	CtNode		sibling;
+	CtEdit	   *edit = ct_edit_begin(index);
+	bool		staying[CT_MAX_ROOTS + 1];
+	int			number;
+
+	memcpy(old_page.data, ct_pin_page(pin), BLCKSZ);
+	ct_node_view(index, (Page) old_page.data, &old);
+	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
+	ct_node_view(index, ct_edit_page(edit, pin, false), &child);
+	ct_node_init(index, ct_edit_page(edit, sibling_pin, true), kind,
+				 incarnation, old.header->height, &sibling);
+
+	for (int r = 0; r <= CT_MAX_ROOTS; r++)
+		staying[r] = !moving[r];
+	child.header->nentries = 0;
+	child.header->nchildren = 0;
+	if (kind == CT_PAGE_LEAF)
+	{
+		copy_cells(index, &child, &old, staying);
+		copy_cells(index, &sibling, &old, moving);
+	}
+	else
+	{
+		copy_roots(index, &child, &old, roots, staying);
+		copy_roots(index, &sibling, &old, roots, moving);
+	}
+	number = link_sibling(&parent, link, &child, &sibling, sibling_pin,
+						  incarnation);
+	for (int i = 0; i < parent.header->nentries; i++)
+		if (parent.metas[i].child == link &&
+			moving[parent.metas[i].child_root])
+			parent.metas[i].child = number;
+	ct_edit_commit(edit);
+	ct_unpin(sibling_pin);
+}
+
+/*
+ * Every page has one parent.  Before the marked roots of a page (pin, held
+ * exclusively) move away from the others, child pages that serve both kinds
+ * are divided likewise, and so on below.  Each division is an atomic edit of
+ * its own.
+ */
+static void
+separate_children(CtIndex *index, CtPin pin, const bool *moving)
+{
+	CtNode		node;
+	int			nlinks;
+	uint8	   *roots;
+
+	check_stack_depth();
+	ct_node_view(index, ct_pin_page(pin), &node);
+	nlinks = node.header->nchildren;
+	roots = palloc(node.header->nentries + 1);
+	find_roots(index, &node, ct_pin_block(pin), roots);
+	for (int c = 0; c < nlinks; c++)
+	{
+		bool		child_moving[CT_MAX_ROOTS + 1] = {false};
+		bool		sides[2] = {false, false};
+		CtPin		child_pin;
+		uint8	   *child_roots = NULL;
+
+		for (int i = 0; i < node.header->nentries; i++)
+			if (node.metas[i].child == c)
+			{
+				bool		moves = moving[roots[i]];
+
+				sides[moves] = true;
+				child_moving[node.metas[i].child_root] = moves;
+			}
+		if (!sides[0] || !sides[1])
+			continue;
+		child_pin = ct_pin(index, node.links[c].block, CT_LOCK_EXCLUSIVE);
+		if (ct_page_kind(ct_pin_page(child_pin)) == CT_PAGE_ROUTING)
+		{
+			CtNode		child;
+
+			separate_children(index, child_pin, child_moving);
+			ct_node_view(index, ct_pin_page(child_pin), &child);
+			child_roots = palloc(child.header->nentries + 1);
+			find_roots(index, &child, ct_pin_block(child_pin), child_roots);
+		}
+		split_page(index, pin, c, child_pin, child_roots, child_moving);
+		ct_unpin(child_pin);
+	}
+	pfree(roots);
+}
+
+/* No room for another link?  Half is kept for separate_children. */
+static bool
+links_full(const CtNode *node)
+{
+	return node->header->nchildren >= node->layout->max_children / 2;
+}
+
+/* -------- leaves -------- */
+
+/*
+ * Opens a cell: a net of the next lower level divides its rows, and each
+ * pivot of the net gets an entry in the parent.  Returns false if the parent
+ * has no room; *single is set if all rows are at one place.
+ */
+static bool
+open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
+		  bool *single)
+{
+	CtNode		parent;
+	CtNode		leaf;
+	int			dims = index->space.dims;
+	int			n;
+	int			count = 0;
+	int			k;
+	int			exit;
+	int			flags = 0;
+	int			level;
+	int		   *slots;
+	int		   *owner;
+	int		   *pivots;
+	double	   *points;
+	double	   *dist;
+	double	   *pivot;
+	double		farthest = 0.0;
+	double	   *radius;
+	bool		used[CT_MAX_ROOTS + 1];
+	int			nused = 0;
+	int		   *numbers;
+	int			limit;
+	CtEdit	   *edit;
+
+	*single = false;
+	ct_node_view(index, ct_pin_page(parent_pin), &parent);
+	ct_node_view(index, ct_pin_page(pin), &leaf);
+	n = leaf.header->nentries;
+	slots = palloc(sizeof(int) * n);
+	for (int i = 0; i < n; i++)
+		if (leaf.cells[i] == cell)
+			slots[count++] = i;
+	if (count < 2)
+		return true;
+	exit = exit_for(index, &parent, link, cell, ct_pin_block(pin));
+	points = palloc(sizeof(double) * dims * count);
+	pivot = palloc(sizeof(double) * dims);
+	owner = palloc(sizeof(int) * count);
+	pivots = palloc(sizeof(int) * (count + 1));
+	dist = palloc(sizeof(double) * count);
+	ct_node_get_point(index, &parent, exit, pivot);
+	for (int i = 0; i < count; i++)
+	{
+		ct_node_get_point(index, &leaf, slots[i], points + (size_t) i * dims);
+		dist[i] = index->space.kernels->l2_f64(pivot, points + (size_t) i * dims,
+											   dims);
+		farthest = Max(farthest, dist[i]);
+	}
+	if (farthest == 0.0)
+	{
+		*single = true;
+		return true;
+	}
+
+	used_numbers(&parent, link, used);
+	for (int i = 0; i <= CT_MAX_ROOTS; i++)
+		nused += used[i];
+	if (nused > CT_MAX_ROOTS - 2)
+		return true;			/* the leaf is due to be divided */
+	level = ct_level_of(&index->space, farthest) - 1;
+	limit = Min(Min(count / 2, parent.layout->capacity / CT_OPEN_SHARE),
+				CT_MAX_ROOTS - nused);
+	k = limit < 2 ? 0 : cell_net(index, points, count, pivot, level, limit,
+									pivots, owner, dist);
+	if (k == 0)
+	{
+		/* too many: two groups, around the pivot and the point farthest away */
+		int			far = 0;
+
+		flags = CT_ENTRY_GROUP;
+		for (int i = 0; i < count; i++)
+		{
+			dist[i] = index->space.kernels->l2_f64(pivot,
+												   points + (size_t) i * dims, dims);
+			owner[i] = 0;
+			if (dist[i] > dist[far])
+				far = i;
+		}
+		pivots[1] = far;
+		for (int i = 0; i < count; i++)
+		{
+			double		d = index->space.kernels->l2_f64(points + (size_t) far * dims,
+														 points + (size_t) i * dims,
+														 dims);
+
+			if (d < dist[i] || i == far)
+			{
+				dist[i] = d;
+				owner[i] = 1;
+			}
+		}
+		k = 2;
+	}
+	if (parent.header->nentries + k - 1 > parent.layout->capacity ||
+		nused + k - 1 > CT_MAX_ROOTS)
+		return false;
+
+	radius = palloc0(sizeof(double) * k);
+	numbers = palloc(sizeof(int) * k);
+	numbers[0] = cell;
+	for (int i = 0; i < count; i++)
+		radius[owner[i]] = Max(radius[owner[i]],
+							   ct_radius_up(&index->space, dist[i]));
+	for (int p = 1; p < k; p++)
+	{
+		numbers[p] = take_number(used);
+		if (index->external)
+			ct_vector_mark_pivot(index, leaf.locators[slots[pivots[p]]]);
+	}
+
+	edit = ct_edit_begin(index);
+	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
+	ct_node_view(index, ct_edit_page(edit, pin, false), &leaf);
+	bump_version(&parent, link, &leaf);
+	parent.radii[exit] = radius[0];
+	for (int p = 1; p < k; p++)
+	{
+		int			entry = add_entry(&parent, exit,
+									  flags ? ct_level_of(&index->space, radius[p]) : level,
+									  link, numbers[p], radius[p], flags);
+		int			from = slots[pivots[p]];
+
+		ct_node_put_point(index, &parent, entry,
+						  points + (size_t) pivots[p] * dims,
+						  leaf.locators ? leaf.locators[from] :
+						  (CtLocator){0});
+	}
+	for (int i = 0; i < count; i++)
+	{
+		leaf.cells[slots[i]] = numbers[owner[i]];
+		if (leaf.deltas)
+			leaf.deltas[slots[i]] = dist[i];
+	}
+	ct_edit_commit(edit);
+	return true;
+}
+
+/*
+ * A leaf full of rows at one place gets an empty right sibling for more of
+ * them, led to by a grouping entry with the same pivot.
+ */
+static void
+add_twin(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell)
+{
+	CtPin		sibling_pin = ct_new_page(index);
+	uint32		incarnation = next_incarnation(sibling_pin);
+	CtEdit	   *edit = ct_edit_begin(index);
+	CtNode		parent;
+	CtNode		child;
+	CtNode		sibling;
+	int			exit;
+	int			number;
+	int			slot;
+	int			top;
+
+	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
+	ct_node_view(index, ct_edit_page(edit, pin, false), &child);
+	ct_node_init(index, ct_edit_page(edit, sibling_pin, true), CT_PAGE_LEAF,
+				 incarnation, 0, &sibling);
+	exit = exit_for(index, &parent, link, cell, ct_pin_block(pin));
+	top = exit;
+	/* twins are all children of one entry, not of each other */
+	if ((parent.metas[exit].flags & CT_ENTRY_GROUP) &&
+		parent.radii[exit] == 0.0 &&
+		parent.metas[exit].parent != CT_NO_PARENT)
+		top = parent.metas[exit].parent;
+	number = link_sibling(&parent, link, &child, &sibling, sibling_pin,
+						  incarnation);
+	slot = add_entry(&parent, top, CT_LEVEL_ZERO, number, 0, 0.0,
+					 CT_ENTRY_GROUP);
+	{
+		CtEntryMeta meta = parent.metas[slot];
+
+		ct_node_copy_slot(index, &parent, slot, &parent, exit);
+		parent.metas[slot] = meta;
+		parent.radii[slot] = 0.0;
+	}
+	ct_edit_commit(edit);
+	ct_unpin(sibling_pin);
+}
+
+/*
+ * Makes room in a leaf, or opens a crowded cell of it (crowded >= 0).  Parent
+ * and leaf are exclusively locked by the caller and stay so.  Returns false if
+ * the parent has to be split first.
+ */
+bool
+ct_split_leaf(CtIndex *index, CtPin parent_pin, int link, CtPin pin,
+			  int crowded)
+{
+	CtNode		parent;
+	CtNode		leaf;
+	RootSide   *sides;
+	int			nsides = 0;
+	int			weight[CT_MAX_ROOTS + 1] = {0};
+	bool		moving[CT_MAX_ROOTS + 1] = {false};
+	bool		single;
+	int			cut;
+
+	if (crowded >= 0)
+		return open_cell(index, parent_pin, link, pin, crowded, &single);
+
+	ct_node_view(index, ct_pin_page(parent_pin), &parent);
+	ct_node_view(index, ct_pin_page(pin), &leaf);
+	if (links_full(&parent))
+		return false;
+	for (int i = 0; i < leaf.header->nentries; i++)
+		weight[leaf.cells[i]]++;
+	sides = palloc(sizeof(RootSide) * (parent.header->nentries + 1));
+	for (int i = 0; i < parent.header->nentries; i++)
+		if (parent.metas[i].child == link)
+		{
+			sides[nsides].slot = i;
+			sides[nsides].weight = weight[parent.metas[i].child_root];
+			nsides++;
+		}
+	if (nsides == 0)
+		ct_page_corrupted(index, ct_pin_block(pin),
+						  "No entry of the parent leads here.");
+	if (nsides == 1)
+	{
+		int			cell = parent.metas[sides[0].slot].child_root;
+		bool		ok = open_cell(index, parent_pin, link, pin, cell, &single);
+
+		if (ok && single)
+		{
+			if (parent.header->nentries >= parent.layout->capacity)
+				return false;
+			add_twin(index, parent_pin, link, pin, cell);
+		}
+		return ok;
+	}
+
+	cut = divide(index, &parent, sides, nsides);
+	for (int i = cut; i < nsides; i++)
+		moving[parent.metas[sides[i].slot].child_root] = true;
+	split_page(index, parent_pin, link, pin, NULL, moving);
+	return true;
+}
+
+/* -------- routing pages -------- */
+
+/* is slot equal to or below top? */
+static bool
+descends_from(const CtNode *node, int slot, int top)
+{
+	while (slot != CT_NO_PARENT && slot != top)
+		slot = node->metas[slot].parent;
+	return slot == top;
+}
+
+/* Radius around the pivot of slot center that covers all marked entries. */
+static double
+radius_of(CtIndex *index, const CtNode *node, int center, const bool *marked)
+{
+	double	   *query = palloc(sizeof(double) * index->space.dims);
+	double	   *dist = palloc(sizeof(double) * node->header->nentries);
+	double		radius = 0.0;
+
+	ct_node_get_point(index, node, center, query);
+	ct_node_distances(index, node, query, dist);
+	for (int i = 0; i < node->header->nentries; i++)
+		if (marked[i] && node->metas[i].child != CT_NO_CHILD)
+			radius = Max(radius, dist[i] == 0.0 ? node->radii[i] :
+						 ct_radius_sum(&index->space, dist[i], node->radii[i]));
+	pfree(query);
+	pfree(dist);
+	return radius;
+}
+
+/*
+ * Opens the only root of a routing page: children of its highest level become
+ * roots, with entries in the parent.  When there are too many of them, those
+ * nearer to one of them than to the root are grouped under it, and only that
+ * one becomes a root.  Returns false if the parent has no room.
+ */
+static bool
+open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
+{
+	CtNode		parent;
+	CtNode		node;
+	CtEdit	   *edit;
+	int			n;
+	int			exit;
+	int			level = PG_INT32_MIN;
+	int			nmoving = 0;
+	bool		groups = false;
+	int		   *moving;
+	double	   *radius;
+	double		rest_radius;
+	bool	   *marked;
+	bool	   *rest;
+	bool		used[CT_MAX_ROOTS + 1];
+	int			nused = 0;
+	bool		grouping = false;
+	bool	   *regroup;
+
+	ct_node_view(index, ct_pin_page(parent_pin), &parent);
+	ct_node_view(index, ct_pin_page(pin), &node);
+	n = node.header->nentries;
+	exit = exit_for(index, &parent, link, node.metas[root].root,
+					ct_pin_block(pin));
+	moving = palloc(sizeof(int) * n);
+	radius = palloc(sizeof(double) * n);
+	marked = palloc(sizeof(bool) * n);
+	rest = palloc(sizeof(bool) * n);
+	regroup = palloc0(sizeof(bool) * n);
+
+	/* groups first, else the net of the highest level */
+	for (int i = 0; i < n; i++)
+		if (node.metas[i].parent == root)
+		{
+			if (node.metas[i].flags & CT_ENTRY_GROUP)
+				groups = true;
+			else
+				level = Max(level, node.metas[i].level);
+		}
+	for (int i = 0; i < n; i++)
+		if (node.metas[i].parent == root &&
+			((node.metas[i].flags & CT_ENTRY_GROUP) != 0) == groups &&
+			(groups || node.metas[i].level == level))
+			moving[nmoving++] = i;
+	if (nmoving == 0)
+		ct_page_corrupted(index, ct_pin_block(pin),
+						  "A full page has a root without children.");
+
+	used_numbers(&parent, link, used);
+	for (int i = 0; i <= CT_MAX_ROOTS; i++)
+		nused += used[i];
+	if (nmoving > parent.layout->capacity / CT_OPEN_SHARE)
+	{
+		/* group the nearer half of them around the one farthest away */
+		double	   *query = palloc(sizeof(double) * index->space.dims);
+		double	   *from_root = palloc(sizeof(double) * n);
+		double	   *from_far = palloc(sizeof(double) * n);
+		int			far = 0;
+
+		ct_node_get_point(index, &node, root, query);
+		ct_node_distances(index, &node, query, from_root);
+		for (int i = 1; i < nmoving; i++)
+			if (from_root[moving[i]] > from_root[moving[far]])
+				far = i;
+		ct_node_get_point(index, &node, moving[far], query);
+		ct_node_distances(index, &node, query, from_far);
+		grouping = true;
+		for (int i = 0; i < nmoving; i++)
+			if (i != far &&
+				(from_far[moving[i]] < from_root[moving[i]] ||
+				 (from_far[moving[i]] == from_root[moving[i]] && i % 2 == 1)))
+				regroup[moving[i]] = true;
+		moving[0] = moving[far];
+		nmoving = 1;
+	}
+	if (parent.header->nentries + nmoving > parent.layout->capacity ||
+		nused + nmoving > CT_MAX_ROOTS)
+		return false;
+
+	for (int i = 0; i < n; i++)
+		rest[i] = true;
+	for (int m = 0; m < nmoving; m++)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			marked[i] = descends_from(&node, i, moving[m]);
+			if (grouping && !marked[i])
+				for (int j = 0; j < n; j++)
+					if (regroup[j] && descends_from(&node, i, j))
+						marked[i] = true;
+			if (marked[i])
+				rest[i] = false;
+		}
+		radius[m] = radius_of(index, &node, moving[m], marked);
+		if (!groups && !grouping)
+			radius[m] = Min(radius[m],
+							ct_radius_up(&index->space,
+										 ct_level_radius(&index->space, level)));
+	}
+	rest_radius = Min(radius_of(index, &node, root, rest),
+					  parent.radii[exit]);
+	if (!groups && !grouping)
+		rest_radius = Min(rest_radius,
+						  ct_radius_up(&index->space,
+									   ct_level_radius(&index->space, level)));
+
+	edit = ct_edit_begin(index);
+	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
+	ct_node_view(index, ct_edit_page(edit, pin, false), &node);
+	bump_version(&parent, link, &node);
+	parent.radii[exit] = rest_radius;
+	for (int m = 0; m < nmoving; m++)
+	{
+		int			slot = moving[m];
+		int			number = take_number(used);
+		int			flags = grouping ? CT_ENTRY_GROUP :
+			node.metas[slot].flags & CT_ENTRY_GROUP;
+		int			entry = add_entry(&parent, exit, node.metas[slot].level,
+									  link, number, radius[m], flags);
+		CtEntryMeta meta = parent.metas[entry];
+
+		ct_node_copy_slot(index, &parent, entry, &node, slot);
+		parent.metas[entry] = meta;
+		parent.radii[entry] = radius[m];
+		node.metas[slot].parent = CT_NO_PARENT;
+		node.metas[slot].root = number;
+	}
+	for (int i = 0; i < n; i++)
+		if (regroup[i])
+		{
+			node.metas[i].parent = moving[0];
+			node.metas[i].flags |= CT_ENTRY_GROUP;
+		}
+	ct_edit_commit(edit);
+	return true;
+}
+
+/*
+ * Makes room in a routing page.  Locks and result as for ct_split_leaf.
+ */
+bool
+ct_split_routing(CtIndex *index, CtPin parent_pin, int link, CtPin pin)
+{
+	CtNode		parent;
+	CtNode		node;
+	RootSide   *sides;
+	int			nsides = 0;
+	int			weight[CT_MAX_ROOTS + 1] = {0};
+	bool		moving[CT_MAX_ROOTS + 1] = {false};
+	int			only = -1;
+	uint8	   *roots;
+	int			cut;
+
+	ct_node_view(index, ct_pin_page(parent_pin), &parent);
+	ct_node_view(index, ct_pin_page(pin), &node);
+	if (links_full(&parent))
+		return false;
+	roots = palloc(node.header->nentries + 1);
+	find_roots(index, &node, ct_pin_block(pin), roots);
+	for (int i = 0; i < node.header->nentries; i++)
+		weight[roots[i]]++;
+	sides = palloc(sizeof(RootSide) * (CT_MAX_ROOTS + 1));
+	for (int i = 0; i < node.header->nentries; i++)
+		if (node.metas[i].parent == CT_NO_PARENT)
+		{
+			sides[nsides].slot = exit_for(index, &parent, link,
+										  node.metas[i].root,
+										  ct_pin_block(pin));
+			sides[nsides].weight = weight[node.metas[i].root];
+			nsides++;
+			only = i;
+		}
+	if (nsides >= 2)
+	{
+		cut = divide(index, &parent, sides, nsides);
+		for (int i = cut; i < nsides; i++)
+			moving[parent.metas[sides[i].slot].child_root] = true;
+		separate_children(index, pin, moving);
+		/* its slots are as before, its links are not */
+		split_page(index, parent_pin, link, pin, roots, moving);
+		return true;
+	}
+	return open_root(index, parent_pin, link, pin, only);
+}
+
+/*
+ * Raises the tree by one page: the content of the root page moves to a new
+ * child.  The caller holds the root page exclusively.
+ */
+void
+ct_grow_root(CtIndex *index, CtPin root_pin)
+{
+	CtPin		child_pin = ct_new_page(index);
+	uint32		incarnation = next_incarnation(child_pin);
+	CtEdit	   *edit = ct_edit_begin(index);
+	Page		root_page = ct_edit_page(edit, root_pin, false);
+	Page		child_page = ct_edit_page(edit, child_pin, true);
+	CtNode		root;
+	CtNode		child;
+	CtEntryMeta meta;
+	int			slot = -1;
+	bool	   *all;
+
+	ct_node_view(index, root_page, &root);
+	memcpy(child_page, root_page, BLCKSZ);
+	ct_special(child_page)->incarnation = incarnation;
+	ct_node_view(index, child_page, &child);
+	all = palloc(sizeof(bool) * child.header->nentries);
+	for (int i = 0; i < child.header->nentries; i++)
+	{
+		all[i] = true;
+		if (child.metas[i].parent == CT_NO_PARENT)
+			slot = i;
+	}
+	if (slot < 0)
+		ct_page_corrupted(index, CT_ROOT_BLOCK, "The root page has no root.");
+	child.header->version = 1;
+	child.header->split_version = 0;
+	child.header->right = InvalidBlockNumber;
+
+	root.header->version++;
+	root.header->height++;
+	root.header->nentries = 1;
+	root.header->nchildren = 1;
+	ct_node_copy_slot(index, &root, 0, &child, slot);
+	root.radii[0] = radius_of(index, &child, slot, all);
+	meta = child.metas[slot];
+	meta.child = 0;
+	meta.child_root = child.metas[slot].root;
+	root.metas[0] = meta;
+	memset(&root.links[0], 0, sizeof(CtLink));
+	root.links[0].block = ct_pin_block(child_pin);
+	root.links[0].incarnation = incarnation;
+	root.links[0].version = child.header->version;
+	ct_edit_commit(edit);
+	ct_unpin(child_pin);
+}

@@ -1,0 +1,196 @@
+# Damaged pages: an error that names index and block, never a crash.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use CovertreeTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# Where things are on a page: see include/ct_format.h.
+use constant {
+	BLCKSZ => 8192,
+	CONTENT => 24,
+	SPECIAL => 8176,
+};
+
+# Each case damages the index of a table of its own.  The query and the check
+# of a damaged index must fail with index_corrupted and name the block.
+my @cases = (
+	{ name => 'meta_magic', block => 0, at => CONTENT, bytes => pack('L', 0xdeadbeef) },
+	{ name => 'meta_metric', block => 0, at => CONTENT + 8, bytes => pack('L', 4711) },
+	{ name => 'meta_element', block => 0, at => CONTENT + 12, bytes => pack('L', 99) },
+	{ name => 'meta_dims', block => 0, at => CONTENT + 16, bytes => pack('L', 60000) },
+	{ name => 'meta_base', block => 0, at => CONTENT + 24, bytes => pack('d', -1) },
+	{ name => 'meta_kind', block => 0, at => SPECIAL + 4, bytes => pack('C', 77) },
+	{ name => 'meta_zero', block => 0, at => 0, bytes => "\0" x BLCKSZ },
+	{ name => 'root_kind', block => 1, at => SPECIAL + 4, bytes => pack('C', 77) },
+	{ name => 'root_is_free', block => 1, at => SPECIAL + 4, bytes => pack('C', 6) },
+	{ name => 'root_version', block => 1, at => SPECIAL + 5, bytes => pack('C', 200) },
+	{ name => 'root_page_id', block => 1, at => SPECIAL + 14, bytes => pack('S', 0) },
+	{ name => 'root_zero', block => 1, at => 0, bytes => "\0" x BLCKSZ },
+	{ name => 'root_height', block => 1, at => CONTENT + 16, bytes => pack('S', 0xffff) },
+	{ name => 'root_entries', block => 1, at => CONTENT + 18, bytes => pack('S', 0xffff) },
+	{ name => 'root_children', block => 1, at => CONTENT + 20, bytes => pack('S', 0xffff) },
+	{ name => 'root_special', block => 1, at => 16, bytes => pack('S', 8000) },
+	{ name => 'leaf_kind', block => -1, at => SPECIAL + 4, bytes => pack('C', 77), all => 1 },
+	{ name => 'leaf_entries', block => -1, at => CONTENT + 18, bytes => pack('S', 0xffff), all => 1 },
+	{ name => 'leaf_zero', block => -1, at => 0, bytes => "\0" x BLCKSZ, all => 1 });
+
+# Damage of unknown consequence: any answer or error but a crash or a hang.
+my $fuzzed = 40;
+
+my $node = PostgreSQL::Test::Cluster->new('corruption');
+$node->init;
+$node->append_conf('postgresql.conf',
+	"autovacuum = off\nrestart_after_crash = on\n");
+$node->start;
+install_helpers($node);
+
+my @tables = ((map { $_->{name} } @cases), (map { "fuzz_$_" } 1 .. $fuzzed));
+my %path;
+
+foreach my $table (@tables)
+{
+	# small and wide points, few and many rows, with and without NULLs
+	my ($n, $dims) = $table =~ /^fuzz_(\d+)$/
+	  ? ($1 % 4 == 0 ? (200, 200) : (500 + 100 * ($1 % 7), 3))
+	  : (3000, 3);
+
+	$node->safe_psql('postgres', qq{
+		CREATE TABLE $table AS SELECT * FROM ct_cloud('gauss', $n, $dims);
+		INSERT INTO $table SELECT i, NULL FROM generate_series(1, 20) AS i;
+		CREATE INDEX ${table}_pt ON $table USING covertree (pt);});
+	$path{$table} = $node->data_dir . '/'
+	  . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${table}_pt')");
+}
+$node->stop;
+
+# Write bytes into a block of an index, counted from the end if negative.
+sub damage
+{
+	my ($table, $block, $at, $bytes) = @_;
+
+	open(my $file, '+<:raw', $path{$table}) or die "$path{$table}: $!";
+	$block += (-s $file) / BLCKSZ if $block < 0;
+	seek($file, $block * BLCKSZ + $at, 0);
+	print $file $bytes;
+	close($file);
+	return;
+}
+
+foreach my $case (@cases)
+{
+	my $blocks = (-s $path{ $case->{name} }) / BLCKSZ;
+
+	damage($case->{name}, $_, $case->{at}, $case->{bytes})
+	  foreach ($case->{all} ? (2 .. $blocks - 1) : ($case->{block}));
+}
+
+# fixed seed, and a generator that is the same everywhere
+my $state = 42;
+sub draw
+{
+	my ($n) = @_;
+
+	$state = ($state * 1103515245 + 12345) % 2147483648;
+	return int($state / 65536) % $n;
+}
+
+foreach my $i (1 .. $fuzzed)
+{
+	my $blocks = (-s $path{"fuzz_$i"}) / BLCKSZ;
+
+	foreach (1 .. 3)
+	{
+		my $block = draw($blocks);
+		my $length = 1 << draw(8);
+		# beyond the page header in half of the cases
+		my $at = draw(2) ? draw(BLCKSZ - $length) : CONTENT + draw(300);
+		my $bytes = draw(3) ? join('', map { chr(draw(256)) } 1 .. $length) : "\xff" x $length;
+
+		damage("fuzz_$i", $block, $at, $bytes);
+	}
+}
+
+$node->start;
+my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
+
+# Run a statement; return SQLSTATE ('00000' for success) and message.
+sub outcome
+{
+	my ($sql) = @_;
+	my ($stdout, $stderr);
+
+	$node->psql('postgres',
+		"SET statement_timeout = '30s'; SET enable_seqscan = off; SET enable_sort = off;\n$sql",
+		stdout => \$stdout, stderr => \$stderr,
+		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	return ($1, $stderr) if $stderr =~ /ERROR:\s+([0-9A-Z]{5}): /;
+	return ($stderr eq '' ? '00000' : 'crash', $stderr);
+}
+
+my %statement = (
+	query => q{SELECT count(*) FROM (SELECT id FROM %s ORDER BY pt <~> '{0.1,0.2,0.3}') AS s},
+	check => q{SELECT covertree_check('%s_pt', true)},
+	insert => q{INSERT INTO %s SELECT id, pt FROM ct_cloud('gauss', 50, 3, 7)},
+	vacuum => q{VACUUM (INDEX_CLEANUP ON) %s});
+
+foreach my $case (@cases)
+{
+	my $block = $case->{all} ? qr/\d+/ : qr/$case->{block}/;
+
+	foreach my $what ('query', 'check')
+	{
+		my ($state, $message) = outcome(sprintf($statement{$what}, $case->{name}));
+
+		is($state, 'XX002', "$case->{name}, $what: index_corrupted") or diag($message);
+		like($message, qr/"$case->{name}_pt".*\bblock $block\b/s,
+			"$case->{name}, $what: names index and block");
+	}
+	foreach my $what ('insert', 'vacuum')
+	{
+		$node->safe_psql('postgres', "DELETE FROM $case->{name} WHERE id < 10")
+		  if $what eq 'vacuum';
+		my ($state, $message) = outcome(sprintf($statement{$what}, $case->{name}));
+
+		like($state, qr/^(XX002|00000)$/, "$case->{name}, $what: no other error") or diag($message);
+	}
+	# and REINDEX helps
+	$node->safe_psql('postgres', "REINDEX INDEX $case->{name}_pt");
+	whole_ok($node, $case->{name}, "$case->{name}, rebuilt");
+}
+
+my %seen;
+foreach my $i (1 .. $fuzzed)
+{
+	my $dims = $i % 4 == 0 ? 200 : 3;
+	my $point = '{' . join(',', (0.1) x $dims) . '}';
+	my @bad;
+
+	$node->safe_psql('postgres', "DELETE FROM fuzz_$i WHERE id % 10 = 3");
+	foreach my $sql (
+		"SELECT count(*) FROM (SELECT id FROM fuzz_$i ORDER BY pt <~> '$point') AS s",
+		"SELECT covertree_check('fuzz_${i}_pt', true)",
+		"SELECT * FROM covertree_stats('fuzz_${i}_pt')",
+		"SELECT count(*) FROM covertree_levels('fuzz_${i}_pt')",
+		"INSERT INTO fuzz_$i SELECT id, pt FROM ct_cloud('gauss', 50, $dims, 7)",
+		"VACUUM (INDEX_CLEANUP ON) fuzz_$i")
+	{
+		my ($state, $message) = outcome($sql);
+
+		$seen{$state}++;
+		push @bad, "$sql: $message" if $state !~ /^(00000|XX00[0-2])$/;
+	}
+	is(scalar(@bad), 0, "fuzz $i: no crash, no hang") or diag(join("\n", @bad));
+}
+note("$_: $seen{$_}") foreach sort keys %seen;
+
+is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $started, 'same server');
+unlike(slurp_file($node->logfile), qr/terminated by signal/, 'no backend crashed');
+
+done_testing();

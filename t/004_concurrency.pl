@@ -1,0 +1,133 @@
+# Many sessions insert, delete, ask and vacuum at once.  Each answer is
+# compared with a sort of the same snapshot.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use CovertreeTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('concurrency');
+$node->init;
+$node->append_conf('postgresql.conf', "autovacuum = off\nmax_wal_size = 4GB\n");
+$node->start;
+install_helpers($node);
+
+my @points = ('{0,0}', '{0.5,-0.5}', '{0.1,0.2}');
+
+$node->safe_psql('postgres', q{
+CREATE TABLE busy (id integer, pt real[]);
+CREATE INDEX busy_pt ON busy USING covertree (pt);
+CREATE TABLE vectors (id integer, pt real[]);
+CREATE INDEX vectors_pt ON vectors USING covertree (pt);
+CREATE FUNCTION assert_same(tab text, query text, k integer) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	r text := ct_same(tab, query, k);
+BEGIN
+	IF r NOT LIKE 'ok%' THEN
+		RAISE EXCEPTION '% near %: %', tab, query, r;
+	END IF;
+END $$;
+});
+
+# one place that all of them crowd, many copies, NULLs now and then
+my $insert = q{
+\set i random(1, 1000000)
+\set n random(1, 20)
+INSERT INTO busy SELECT :i, ct_point('gauss', 3, :i + j, 2) FROM generate_series(1, :n) AS j;
+};
+my $crowd = q{
+\set i random(1, 100000)
+INSERT INTO busy VALUES (:i, ARRAY[0.1 + :i * 1e-8, 0.2]), (:i, '{0.1,0.2}'), (:i, CASE WHEN :i % 5 > 0 THEN '{0.3,0.3}'::real[] END);
+};
+my $delete = q{
+\set m random(20, 60)
+\set r random(0, 19)
+DELETE FROM busy WHERE id % :m = :r;
+};
+my $region = q{
+\set x random(-10, 10)
+DELETE FROM busy WHERE pt[1] BETWEEN :x * 0.1 AND :x * 0.1 + 0.05;
+};
+my $rollback = q{
+\set i random(1, 1000000)
+BEGIN;
+INSERT INTO busy SELECT :i, ct_point('gauss', 4, :i + j, 2) FROM generate_series(1, 50) AS j;
+ROLLBACK;
+};
+my $query = q{
+\set i random(1, 1000000)
+\set k random(1, 300)
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT assert_same('busy', format('ct_point(''gauss'', 3, %s, 2)', :i), :k);
+COMMIT;
+};
+my $all = q{
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT assert_same('busy', '''{0.1,0.2}''', NULL);
+COMMIT;
+};
+my $vectors = q{
+\set i random(1, 100000)
+\set m random(5, 20)
+INSERT INTO vectors SELECT :i + j, ct_point('uniform', 3, :i + j, 100) FROM generate_series(1, 5) AS j;
+DELETE FROM vectors WHERE id % :m = 0;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT assert_same('vectors', format('ct_point(''uniform'', 3, %s, 100)', :i), 30);
+COMMIT;
+};
+
+$node->pgbench(
+	'--no-vacuum --client=6 --jobs=2 --time=15 --random-seed=11',
+	0,
+	[qr/actually processed/],
+	[qr/^(?!.*(ERROR|error)).*$/s],
+	'concurrent load',
+	{
+		'004_insert@20' => $insert,
+		'004_crowd@10' => $crowd,
+		'004_delete@3' => $delete,
+		'004_region@2' => $region,
+		'004_rollback@3' => $rollback,
+		'004_query@20' => $query,
+		'004_all@1' => $all,
+		'004_vectors@8' => $vectors,
+		'004_vacuum@2' => "VACUUM (INDEX_CLEANUP ON) busy;\n",
+		'004_vacuum_vectors@1' => "VACUUM (INDEX_CLEANUP ON) vectors;\n",
+	});
+
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM busy'), '>', 100, 'rows are left');
+my @vector_points = map { '{' . join(',', ($_) x 100) . '}' } (0.3, 0.6);
+foreach my $name ('after the load', 'vacuumed', 'vacuumed again')
+{
+	whole_ok($node, 'busy', "$name, busy");
+	exact_ok($node, 'busy', \@points, "$name, busy");
+	whole_ok($node, 'vectors', "$name, vectors");
+	exact_ok($node, 'vectors', \@vector_points, "$name, vectors");
+	$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) busy, vectors');
+}
+
+# An index built and rebuilt while others write.
+my $load = background_sql($node, 'load', [
+	q{DO $$ BEGIN FOR i IN 1 .. 1000000 LOOP
+		INSERT INTO busy VALUES (i, ct_point('gauss', 5, i, 2));
+		DELETE FROM busy WHERE ctid = (SELECT ctid FROM busy LIMIT 1);
+		COMMIT; END LOOP; END $$} ]);
+$node->safe_psql('postgres', 'CREATE INDEX CONCURRENTLY busy_pt2 ON busy USING covertree (pt) WITH (base = 2)');
+$node->safe_psql('postgres', 'REINDEX INDEX CONCURRENTLY busy_pt');
+$node->safe_psql('postgres', 'REINDEX INDEX busy_pt2');
+$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'load'});
+$load->finish;
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'load'});
+whole_ok($node, 'busy', 'built under load');
+exact_ok($node, 'busy', \@points, 'built under load');
+$node->safe_psql('postgres', 'DROP INDEX busy_pt2');
+exact_ok($node, 'busy', \@points, 'rebuilt under load');
+
+done_testing();

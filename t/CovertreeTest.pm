@@ -1,0 +1,109 @@
+# CovertreeTest.pm
+#	  What the TAP tests share: the helpers of sql/setup.sql, and assertions
+#	  that an index is whole and exact.
+#
+# IDENTIFICATION
+#	  t/CovertreeTest.pm
+
+package CovertreeTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use FindBin;
+use IPC::Run;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(install_helpers whole_ok exact_ok background_sql crash_backend);
+
+# Create the extension and the SQL helpers, as the regression tests do.
+sub install_helpers
+{
+	my ($node, $dbname) = @_;
+
+	$node->safe_psql($dbname // 'postgres',
+		slurp_file("$FindBin::RealBin/../sql/setup.sql"));
+	return;
+}
+
+# Assert that each index of a table passes covertree_check, heap included.
+sub whole_ok
+{
+	my ($node, $table, $name, $dbname) = @_;
+	my ($stdout, $stderr);
+
+	$node->psql(
+		$dbname // 'postgres', "SELECT ct_check('$table')",
+		stdout => \$stdout,
+		stderr => \$stderr);
+	like($stdout, qr/^ok, [1-9]\d* indexes$/, "$name: index is whole")
+	  or diag($stderr);
+	return;
+}
+
+# Assert that the index answers queries as a sort does, around each of the
+# given points; the last one for all rows.
+sub exact_ok
+{
+	my ($node, $table, $points, $name, $dbname) = @_;
+	my $last = $points->[-1];
+	my $sql = join(
+		' UNION ALL ',
+		map { "SELECT ct_same('$table', '''$_''', 50)" } @$points);
+	my ($stdout, $stderr);
+
+	$node->psql(
+		$dbname // 'postgres',
+		"$sql UNION ALL SELECT ct_same('$table', '''$last''')",
+		stdout => \$stdout,
+		stderr => \$stderr);
+	my @wrong = grep { !/^ok, \d+ rows$/ } split(/\n/, $stdout);
+	is(scalar(split(/\n/, $stdout)) - @wrong,
+		@$points + 1, "$name: answers are exact")
+	  or diag(join("\n", @wrong, $stderr));
+	return;
+}
+
+# Start a statement in a session of its own, called by the given name, and
+# return the handle to finish() once the server has gone.
+sub background_sql
+{
+	my ($node, $name, $sql) = @_;
+	my ($in, $out) = ('', '');
+
+	return IPC::Run::start(
+		[
+			'psql', '-XAtq', '-d',
+			$node->connstr('postgres') . " application_name=$name",
+			map { ('-c', $_) } @$sql
+		],
+		'<',  \$in,
+		'>',  \$out,
+		'2>', \$out);
+}
+
+# Kill with SIGKILL the backend of that name, once a condition of its
+# pg_stat_activity row holds, and wait until the server has recovered.
+sub crash_backend
+{
+	my ($node, $name, $condition) = @_;
+
+	$node->poll_query_until(
+		'postgres', qq{
+		SELECT count(*) > 0 FROM pg_stat_activity a
+		WHERE application_name = '$name' AND $condition})
+	  or die "no backend $name";
+	my $pid = $node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity WHERE application_name = '$name'");
+	my $started = $node->safe_psql('postgres',
+		'SELECT pg_postmaster_start_time()');
+	my $killed = $pid ? kill('KILL', $pid) : 0;
+
+	$node->poll_query_until('postgres',
+		"SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = '$name'");
+	return $killed;
+}
+
+1;
