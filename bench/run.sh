@@ -99,8 +99,8 @@ environment()
 }
 
 report_query="
-    SELECT figure, what, round(ours::numeric, 2) AS covertree,
-           round(theirs::numeric, 2) AS other, against, unit,
+    SELECT figure, what, round(ours::numeric, 3) AS covertree,
+           round(theirs::numeric, 3) AS other, against, unit,
            round(ratio::numeric, 2) AS ratio,
            coalesce('>= ' || at_least, '<= ' || at_most) AS wanted,
            CASE WHEN note LIKE '%WRONG%' THEN 'NO'
@@ -145,8 +145,8 @@ ct_say "figures"
     ct_psql -P null= -P footer=off -c "$report_query"
     ct_psql -P null= -P footer=off -c "
         SELECT figure, what, method, count(*) AS n,
-               round(percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric, 2) AS median,
-               round(min(value)::numeric, 2) AS min, round(max(value)::numeric, 2) AS max, unit
+               round(percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric, 3) AS median,
+               round(min(value)::numeric, 3) AS min, round(max(value)::numeric, 3) AS max, unit
         FROM bench.measurement WHERE what NOT LIKE 'warm-up%'
         GROUP BY figure, what, method, unit ORDER BY min(no)"
 } | tee "$out/report.txt"

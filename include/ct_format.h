@@ -70,7 +70,9 @@ typedef struct CtMetaData
 	uint32		strategy;		/* CtStrategy */
 	double		base;
 	BlockNumber nulls_head;		/* chain of CT_PAGE_NULLS */
-	BlockNumber nulls_tail;		/* a page near the end of the chain */
+	BlockNumber nulls_tail;
+	uint32		nulls_head_incarnation;
+	uint32		unused1;
 
 	/* as of the last build or vacuum; for statistics and cost estimates */
 	double		rows;
@@ -80,7 +82,7 @@ typedef struct CtMetaData
 
 	/* freed pages are not to be used now; may be left over by a crash */
 	uint32		vacuuming;
-	uint32		unused;
+	uint32		unused2;
 } CtMetaData;
 
 /* address of a point in a vector page */
@@ -192,7 +194,9 @@ StaticAssertDecl(CT_NODE_OFFSET + sizeof(CtVectorHeader) == 88,
 typedef struct CtNullsHeader
 {
 	BlockNumber next;
+	uint32		next_incarnation;
 	uint32		ntids;
+	uint32		unused;
 } CtNullsHeader;
 
 #define CT_NULLS_OFFSET		(CT_NODE_OFFSET + sizeof(CtNullsHeader))

@@ -31,6 +31,7 @@ typedef struct CtIndex
 	CtLayout	routing;
 	bool		unlogged_build; /* pages are logged when the build ends */
 	BlockNumber vector_hint;	/* vector page filled last, or invalid */
+	BlockNumber nblocks;		/* the index had at least so many pages */
 } CtIndex;
 
 /* A pinned and locked page. */

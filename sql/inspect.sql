@@ -78,6 +78,12 @@ CREATE INDEX insp_wide_pt ON insp_wide USING covertree (pt);
 SELECT rows, dims, element, vector_pages > 0 AS vectors FROM covertree_stats('insp_wide_pt');
 SELECT insp_sane('insp_wide_pt', 'insp_wide');
 
+-- inserted one by one, vectors share their pages as well
+TRUNCATE insp_wide;
+INSERT INTO insp_wide SELECT * FROM ct_cloud('gauss', 300, 300);
+SELECT insp_sane('insp_wide_pt', 'insp_wide');
+SELECT bytes_per_row < 3 * 4 * 300 AS compact FROM covertree_stats('insp_wide_pt');
+
 CREATE TABLE insp_point (id integer, p point);
 INSERT INTO insp_point SELECT id, point(pt[1], pt[2]) FROM ct_cloud('gauss', 300, 2);
 CREATE INDEX insp_point_p ON insp_point USING covertree (p);

@@ -52,26 +52,35 @@ SELECT ct_same('knn3', '''{0.1,0.2,0.3}''', 10, 'id = 0');
 SELECT ct_same('knn3', '''{0.1,0.2,0.3}''', 10, 'pt <~> ''{0,0,0}'' > 1.5');
 
 -- Shapes that are hard on a tree.
-CREATE TABLE knn_shape (shape text, pt double precision[]);
+CREATE TABLE knn_shape (pt double precision[], p point);
 CREATE INDEX knn_shape_pt ON knn_shape USING covertree (pt);
+CREATE INDEX knn_shape_p ON knn_shape USING covertree (p);
 DO $$
 DECLARE
 	s text;
+	bulk boolean;
 	r text;
 BEGIN
-	FOREACH s IN ARRAY '{uniform,clusters,lattice,line,duplicates,powers}'::text[]
-	LOOP
-		TRUNCATE knn_shape;
-		INSERT INTO knn_shape SELECT s, pt FROM ct_cloud(s, 2000, 2, 7);
-		REINDEX INDEX knn_shape_pt;
-		PERFORM ct_check('knn_shape');
-		FOR r IN
-			SELECT ct_same('knn_shape', quote_literal(pt), k)
-			FROM ct_cloud(s, 5, 2, 8), unnest('{1,30,null}'::int[]) AS k
-		LOOP
-			IF r NOT LIKE 'ok%' THEN
-				RAISE WARNING '%: %', s, r;
+	FOREACH s IN ARRAY '{uniform,clusters,lattice,line,duplicates,powers}'::text[] LOOP
+		FOREACH bulk IN ARRAY '{false,true}'::boolean[] LOOP
+			TRUNCATE knn_shape;
+			INSERT INTO knn_shape SELECT pt, point(pt[1], pt[2]) FROM ct_cloud(s, 2000, 2, 7);
+			IF bulk THEN
+				REINDEX TABLE knn_shape;
 			END IF;
+			PERFORM ct_check('knn_shape');
+			FOR r IN
+				SELECT ct_same('knn_shape', quote_literal(pt), k)
+				FROM ct_cloud(s, 5, 2, 8), unnest('{1,30,null}'::int[]) AS k
+				UNION ALL
+				SELECT ct_same('knn_shape', quote_literal(point(pt[1], pt[2])), k, col => 'p', op => op)
+				FROM ct_cloud(s, 5, 2, 8), unnest('{1,30,null}'::int[]) AS k,
+					unnest('{<~>,<->}'::text[]) AS op
+			LOOP
+				IF r NOT LIKE 'ok%' THEN
+					RAISE WARNING '%, bulk %: %', s, bulk, r;
+				END IF;
+			END LOOP;
 		END LOOP;
 	END LOOP;
 END;

@@ -122,11 +122,27 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 	}
 }
 
+/*
+ * Reads a block that a link names.  ReadBuffer would take one number as a
+ * wish to extend the index, and report others without naming the cause.
+ */
+static Buffer
+read_block(CtIndex *index, BlockNumber block)
+{
+	if (block >= index->nblocks)
+	{
+		index->nblocks = RelationGetNumberOfBlocks(index->rel);
+		if (block >= index->nblocks)
+			ct_page_corrupted(index, block, "A link leads beyond the end.");
+	}
+	return ReadBuffer(index->rel, block);
+}
+
 /* Pins, locks and checks a page.  The caller releases it by ct_unpin. */
 CtPin
 ct_pin(CtIndex *index, BlockNumber block, CtLockMode mode)
 {
-	Buffer		buffer = ReadBuffer(index->rel, block);
+	Buffer		buffer = read_block(index, block);
 
 	LockBuffer(buffer, mode == CT_LOCK_SHARE ? BUFFER_LOCK_SHARE :
 			   BUFFER_LOCK_EXCLUSIVE);
@@ -139,7 +155,7 @@ ct_pin(CtIndex *index, BlockNumber block, CtLockMode mode)
 CtPin
 ct_pin_new_allowed(CtIndex *index, BlockNumber block, CtLockMode mode)
 {
-	Buffer		buffer = ReadBuffer(index->rel, block);
+	Buffer		buffer = read_block(index, block);
 
 	LockBuffer(buffer, mode == CT_LOCK_SHARE ? BUFFER_LOCK_SHARE :
 			   BUFFER_LOCK_EXCLUSIVE);

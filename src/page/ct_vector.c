@@ -125,6 +125,14 @@ ct_vector_store(CtIndex *index, const double *point, int state)
 	ct_edit_commit(edit);
 	index->vector_hint = locator.block = ct_pin_block(pin);
 	ct_unpin(pin);
+	if (!index->unlogged_build)
+	{
+		/* for the next row, of this backend or another one */
+		if (index->rel->rd_amcache)
+			((CtIndex *) index->rel->rd_amcache)->vector_hint = locator.block;
+		RecordPageWithFreeSpace(index->rel, locator.block,
+								Min(index->vector_bytes, BLCKSZ / 2 - 64));
+	}
 	return locator;
 }
 

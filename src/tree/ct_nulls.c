@@ -33,6 +33,7 @@ start_chain(CtIndex *index)
 		ct_page_init(page, CT_PAGE_NULLS, incarnation);
 		ct_nulls_header(page)->next = InvalidBlockNumber;
 		meta->nulls_head = meta->nulls_tail = ct_pin_block(pin);
+		meta->nulls_head_incarnation = incarnation;
 		ct_edit_commit(edit);
 		ct_unpin(pin);
 	}
@@ -56,8 +57,9 @@ extend_chain(CtIndex *index, BlockNumber full)
 
 		ct_meta(ct_edit_page(edit, meta_pin, false))->nulls_tail =
 			ct_pin_block(pin);
-		ct_nulls_header(ct_edit_page(edit, tail_pin, false))->next =
-			ct_pin_block(pin);
+		page = ct_edit_page(edit, tail_pin, false);
+		ct_nulls_header(page)->next = ct_pin_block(pin);
+		ct_nulls_header(page)->next_incarnation = incarnation;
 		page = ct_edit_page(edit, pin, true);
 		ct_page_init(page, CT_PAGE_NULLS, incarnation);
 		ct_nulls_header(page)->next = InvalidBlockNumber;
@@ -88,7 +90,11 @@ ct_nulls_insert(CtIndex *index, ItemPointer tid)
 		pin = ct_pin(index, tail, CT_LOCK_EXCLUSIVE);
 		page = ct_pin_page(pin);
 		if (ct_page_kind(page) != CT_PAGE_NULLS)
-			ct_page_corrupted(index, tail, "The chain of NULLs ends elsewhere.");
+		{
+			/* no longer the tail, and freed */
+			ct_unpin(pin);
+			continue;
+		}
 		if (ct_nulls_header(page)->ntids < CT_NULLS_CAPACITY)
 		{
 			CtEdit	   *edit = ct_edit_begin(index);
@@ -122,6 +128,7 @@ ct_nulls_collect(CtIndex *index, ItemPointerData **tids)
 	int64		n;
 	int64		size = CT_NULLS_CAPACITY;
 	BlockNumber block;
+	uint32		incarnation;
 	CtPin		pin;
 
 	*tids = palloc(sizeof(ItemPointerData) * size);
@@ -129,6 +136,7 @@ again:
 	n = 0;
 	pin = ct_pin(index, CT_META_BLOCK, CT_LOCK_SHARE);
 	block = ct_meta(ct_pin_page(pin))->nulls_head;
+	incarnation = ct_meta(ct_pin_page(pin))->nulls_head_incarnation;
 	ct_unpin(pin);
 	while (block != InvalidBlockNumber)
 	{
@@ -138,7 +146,8 @@ again:
 		CHECK_FOR_INTERRUPTS();
 		pin = ct_pin(index, block, CT_LOCK_SHARE);
 		page = ct_pin_page(pin);
-		if (ct_page_kind(page) != CT_PAGE_NULLS)
+		if (ct_page_kind(page) != CT_PAGE_NULLS ||
+			ct_special(page)->incarnation != incarnation)
 		{
 			ct_unpin(pin);
 			goto again;
@@ -152,6 +161,7 @@ again:
 		memcpy(*tids + n, ct_nulls_tids(page), sizeof(ItemPointerData) * here);
 		n += here;
 		block = ct_nulls_header(page)->next;
+		incarnation = ct_nulls_header(page)->next_incarnation;
 		ct_unpin(pin);
 	}
 	qsort(*tids, n, sizeof(ItemPointerData), compare_tids);

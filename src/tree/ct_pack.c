@@ -248,13 +248,14 @@ cut_pages(CtBulk *bulk, ItemList *list, bool leaf, PageRange **ranges)
 	return npages;
 }
 
-/* Marks the items that the next height has to know. */
-static void
+/* Marks the items that the next height has to know; returns their number. */
+static size_t
 promote(ItemList *list)
 {
 	int		   *last_step = MemoryContextAllocHuge(CurrentMemoryContext,
 												   sizeof(int) * list->n);
 	PackItem	   *items = list->items;
+	size_t		count = 1;
 
 	/* last step by which a child arose that does not stay in the page */
 	memset(last_step, 0, sizeof(int) * list->n);
@@ -271,8 +272,74 @@ promote(ItemList *list)
 	items[0].promoted = true;
 	for (size_t i = 0; i < list->n; i++)
 		if (i > 0)
+		{
 			items[i].promoted = items[i].step <= last_step[items[i].parent];
+			count += items[i].promoted;
+		}
 	pfree(last_step);
+	return count;
+}
+
+/*
+ * Where too many items would be promoted (a pivot may have many small
+ * children on different levels), those in one page whose parent is on another
+ * are grouped: the first of them becomes an intermediate pivot for the rest.
+ */
+static void
+group_orphans(CtBulk *bulk, ItemList *list)
+{
+	CtIndex    *index = bulk->index;
+	PackItem   *items = list->items;
+	const CtKernelTable *kernels = index->space.kernels;
+	int			dims = index->space.dims;
+	double	   *center = palloc(sizeof(double) * dims);
+	double	   *point = palloc(sizeof(double) * dims);
+	size_t		i = 1;
+
+	while (i < list->n)
+	{
+		size_t		parent = items[i].parent;
+		size_t		next = items[i].end;
+		size_t		last = i;
+		double		radius = items[i].top_radius;
+
+		if (!items[i].promoted ||
+			items[parent].own_page == items[i].own_page ||
+			items[next - 1].own_page != items[i].own_page)
+		{
+			i++;
+			continue;
+		}
+		ct_bulk_point(bulk, items[i].pivot, center);
+		while (next < list->n && items[next].parent == parent &&
+			   items[next].own_page == items[i].own_page &&
+			   items[items[next].end - 1].own_page == items[i].own_page)
+		{
+			double		d;
+
+			ct_bulk_point(bulk, items[next].pivot, point);
+			d = kernels->l2_f64(center, point, dims);
+			radius = Max(radius, d == 0.0 ? items[next].top_radius :
+						 ct_radius_sum(&index->space, d, items[next].top_radius));
+			if (items[next].step > items[last].step)
+				last = next;
+			items[next].parent = i;
+			items[next].flags |= CT_ENTRY_GROUP;
+			next = items[next].end;
+		}
+		if (next > items[i].end)
+		{
+			items[i].flags |= CT_ENTRY_GROUP;
+			items[i].top_radius = radius;
+			items[i].level = ct_level_of(&index->space, radius);
+			items[i].parent_radius = items[last].parent_radius;
+			items[i].step = items[last].step;
+			items[i].end = next;
+		}
+		i = next;
+	}
+	pfree(center);
+	pfree(point);
 }
 
 /*
@@ -497,7 +564,11 @@ ct_pack(CtBulk *bulk)
 			break;
 		find_ends(&list);
 		npages = cut_pages(bulk, &list, false, &ranges);
-		promote(&list);
+		if (promote(&list) > list.n / 4)
+		{
+			group_orphans(bulk, &list);
+			promote(&list);
+		}
 		next_items(bulk, &list, &next);
 		if (next.n >= list.n)
 			elog(ERROR, "could not reduce %zu entries of height %d",

@@ -85,6 +85,7 @@ struct CtSearch
 	int			cursors_size;
 	double	   *dist;			/* room for one node */
 
+	bool		no_dims;		/* no row but NULLs when the search began */
 	bool		returned_any;
 	CtResult	last;			/* row returned last */
 
@@ -500,11 +501,6 @@ visit_page(CtSearch *search, const QueueItem *item)
 	}
 	if (kind != CT_PAGE_ROUTING && kind != CT_PAGE_LEAF)
 		ct_page_corrupted(index, item->block, "A link leads to no node.");
-	if (index->meta.dims == 0)
-	{
-		ct_unpin(pin);
-		return;
-	}
 	ct_node_view(index, page, &node);
 
 	right.block = InvalidBlockNumber;
@@ -546,6 +542,8 @@ restart(CtSearch *search)
 
 	search->nqueue = 0;
 	search->ncursors = 0;
+	if (search->no_dims)
+		return;					/* rows that came later are not visible */
 	push_page(search, 0.0, &root, NULL);
 }
 
@@ -589,6 +587,7 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	search->dist = palloc(sizeof(double) *
 						  Max(Max(index->routing.capacity,
 								  index->leaf.capacity), 1));
+	search->no_dims = index->meta.dims == 0;
 	search->returned_any = false;
 	search->in_nulls = false;
 	search->nulls = NULL;

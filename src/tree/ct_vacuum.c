@@ -319,6 +319,7 @@ free_empty_nulls(Vacuum *vacuum)
 		CtPin		meta_pin;
 		CtPin		before_pin = CT_NO_PIN;
 		BlockNumber next;
+		uint32		next_incarnation;
 		bool		freed = false;
 
 		ct_vacuum_delay_point();
@@ -328,6 +329,7 @@ free_empty_nulls(Vacuum *vacuum)
 			before_pin = ct_pin(index, before, CT_LOCK_EXCLUSIVE);
 		pin = ct_pin(index, block, CT_LOCK_EXCLUSIVE);
 		next = ct_nulls_header(ct_pin_page(pin))->next;
+		next_incarnation = ct_nulls_header(ct_pin_page(pin))->next_incarnation;
 		if (ct_nulls_header(ct_pin_page(pin))->ntids == 0 &&
 			ct_meta(ct_pin_page(meta_pin))->nulls_tail != block)
 		{
@@ -336,9 +338,17 @@ free_empty_nulls(Vacuum *vacuum)
 			uint32		incarnation;
 
 			if (before == InvalidBlockNumber)
-				ct_meta(ct_edit_page(edit, meta_pin, false))->nulls_head = next;
+			{
+				page = ct_edit_page(edit, meta_pin, false);
+				ct_meta(page)->nulls_head = next;
+				ct_meta(page)->nulls_head_incarnation = next_incarnation;
+			}
 			else
-				ct_nulls_header(ct_edit_page(edit, before_pin, false))->next = next;
+			{
+				page = ct_edit_page(edit, before_pin, false);
+				ct_nulls_header(page)->next = next;
+				ct_nulls_header(page)->next_incarnation = next_incarnation;
+			}
 			page = ct_edit_page(edit, pin, true);
 			incarnation = ct_special(page)->incarnation;
 			ct_page_init(page, CT_PAGE_FREE, incarnation + 1);

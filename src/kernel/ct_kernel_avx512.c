@@ -1,0 +1,285 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_kernel_avx512.c
+ *	  The distance kernels with AVX-512 (F, VL, DQ, BW), eight doubles in a
+ *	  vector.
+ *
+ * AVX-512 itself has FMA instructions, so that vector_square() must keep the
+ * compiler from using them.
+ *
+ * IDENTIFICATION
+ *	  src/kernel/ct_kernel_avx512.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_kernel.h"
+#include "ct_kernel_private.h"
+
+#ifdef __x86_64__
+
+#include <immintrin.h>
+
+#define CT_TARGET \
+	__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw")))
+#define VECTOR_LANES		8
+
+typedef __m512d Vector;
+typedef __mmask8 Mask;
+typedef __mmask8 Flags;			/* lanes not to be trusted */
+
+CT_INLINE CT_TARGET Vector
+vector_zero(void)
+{
+	return _mm512_setzero_pd();
+}
+
+CT_INLINE CT_TARGET Vector
+vector_set(double value)
+{
+	return _mm512_set1_pd(value);
+}
+
+CT_INLINE CT_TARGET Vector
+vector_add(Vector a, Vector b)
+{
+	return _mm512_add_pd(a, b);
+}
+
+CT_INLINE CT_TARGET Vector
+vector_sqrt(Vector v)
+{
+	return _mm512_sqrt_pd(v);
+}
+
+CT_INLINE CT_TARGET Vector
+vector_square(Vector a, Vector b)
+{
+	Vector		diff = _mm512_sub_pd(a, b);
+	Vector		square = _mm512_mul_pd(diff, diff);
+
+	/* no instruction, but no compiler contracts across it */
+	__asm__("" : "+v"(square));
+	return square;
+}
+
+CT_INLINE CT_TARGET Vector
+vector_load(const void *p, size_t element_size)
+{
+	if (element_size == sizeof(float))
+		return _mm512_cvtps_pd(_mm256_loadu_ps((const float *) p));
+	return _mm512_loadu_pd(p);
+}
+
+CT_INLINE CT_TARGET void
+vector_store(double *p, Vector v)
+{
+	_mm512_storeu_pd(p, v);
+}
+
+CT_INLINE CT_TARGET Mask
+mask_of(size_t count)
+{
+	return (Mask) ((1U << count) - 1);
+}
+
+CT_INLINE CT_TARGET Vector
+vector_load_some(const void *p, Mask mask, size_t element_size)
+{
+	if (element_size == sizeof(float))
+		return _mm512_cvtps_pd(_mm256_maskz_loadu_ps(mask, p));
+	return _mm512_maskz_loadu_pd(mask, p);
+}
+
+CT_INLINE CT_TARGET void
+vector_store_some(double *p, Vector v, Mask mask, size_t count)
+{
+	(void) count;
+	_mm512_mask_storeu_pd(p, mask, v);
+}
+
+CT_INLINE CT_TARGET Flags
+flags_none(void)
+{
+	return 0;
+}
+
+CT_INLINE CT_TARGET Flags
+flags_add(Flags flags, Vector root)
+{
+	return flags |
+		_mm512_cmp_pd_mask(root, _mm512_set1_pd(CT_ROOT_MIN), _CMP_NGE_UQ) |
+		_mm512_cmp_pd_mask(root, _mm512_set1_pd(CT_ROOT_LIMIT), _CMP_NLT_UQ);
+}
+
+CT_INLINE CT_TARGET Flags
+flags_add_some(Flags flags, Vector root, Mask mask)
+{
+	return flags | (flags_add(flags_none(), root) & mask);
+}
+
+CT_INLINE CT_TARGET bool
+flags_any(Flags flags)
+{
+	return flags != 0;
+}
+
+#include "ct_kernel_columns.h"
+
+/* add the squares of up to eight differences, from number j on */
+CT_INLINE CT_TARGET Vector
+add_squares_some(Vector sum, const double *q, const void *x,
+				 size_t element_size, size_t j, size_t dim)
+{
+	const char *p;
+	Mask		mask;
+
+	if (j >= dim)
+		return sum;
+	p = (const char *) x + j * element_size;
+	mask = mask_of(dim - j >= VECTOR_LANES ? VECTOR_LANES : dim - j);
+	return vector_add(sum,
+					  vector_square(vector_load_some(p, mask, element_size),
+									vector_load_some(q + j, mask,
+													 sizeof(double))));
+}
+
+/* the root of the canonical sum, and in *trusted whether the sum was in range */
+CT_INLINE CT_TARGET double
+root_of_squares(const double *q, const void *x, size_t element_size,
+				size_t dim, bool *trusted)
+{
+	const char *p = x;
+	Vector		sum0 = vector_zero();
+	Vector		sum8 = vector_zero();
+	__m256d		half;
+	__m128d		pair;
+	double		sum;
+	size_t		j = 0;
+
+#define ADD_SQUARES(sum, first) \
+	(sum) = vector_add((sum), \
+					   vector_square(vector_load(p + (first) * element_size, \
+												 element_size), \
+									 vector_load(q + (first), \
+												 sizeof(double))))
+
+	for (; dim - j >= CT_SUM_LANES; j += CT_SUM_LANES)
+	{
+		ADD_SQUARES(sum0, j);
+		ADD_SQUARES(sum8, j + 8);
+	}
+
+#undef ADD_SQUARES
+
+	sum0 = add_squares_some(sum0, q, x, element_size, j, dim);
+	sum8 = add_squares_some(sum8, q, x, element_size, j + 8, dim);
+
+	sum0 = vector_add(sum0, sum8);
+	half = _mm256_add_pd(_mm512_castpd512_pd256(sum0),
+						 _mm512_extractf64x4_pd(sum0, 1));
+	pair = _mm_add_pd(_mm256_castpd256_pd128(half),
+					  _mm256_extractf128_pd(half, 1));
+	pair = _mm_add_sd(pair, _mm_unpackhi_pd(pair, pair));
+	sum = _mm_cvtsd_f64(pair);
+	*trusted = (sum >= CT_SUM_MIN && sum <= CT_SUM_MAX);
+	return _mm_cvtsd_f64(_mm_sqrt_sd(pair, pair));
+}
+
+static CT_TARGET double
+l2_f64_avx512(const double *q, const double *x, size_t dim)
+{
+	bool		trusted;
+	double		root = root_of_squares(q, x, sizeof(double), dim, &trusted);
+
+	return trusted ? root : ct_l2_rescaled_f64(q, 1, x, 1, dim);
+}
+
+static CT_TARGET double
+l2_f32_avx512(const double *q, const float *x, size_t dim)
+{
+	bool		trusted;
+	double		root = root_of_squares(q, x, sizeof(float), dim, &trusted);
+
+	return trusted ? root : ct_l2_rescaled_f32(q, 1, x, 1, dim);
+}
+
+static CT_TARGET void
+l2_columns_f64_avx512(const double *q, const double *cols, size_t stride,
+					  size_t n, size_t dim, double *dist)
+{
+	l2_columns(q, cols, sizeof(double), stride, n, dim, dist);
+}
+
+static CT_TARGET void
+l2_columns_f32_avx512(const double *q, const float *cols, size_t stride,
+					  size_t n, size_t dim, double *dist)
+{
+	l2_columns(q, cols, sizeof(float), stride, n, dim, dist);
+}
+
+/*
+ * Two passes over what is in cache by then: the smallest key, and where it is
+ * first.  The last vector is taken to end with the last key, so that it may
+ * overlap the one before it.
+ */
+static CT_TARGET size_t
+argmin_f64_avx512(const double *keys, size_t n)
+{
+	Vector		min0,
+				min1,
+				min2,
+				min3;
+	__m256d		half;
+	__m128d		pair;
+	size_t		last;
+	size_t		i;
+
+	if (n < VECTOR_LANES)
+		return ct_kernel_scalar.argmin_f64(keys, n);
+
+	last = n - VECTOR_LANES;
+	min0 = min1 = min2 = min3 = _mm512_loadu_pd(keys + last);
+	for (i = 0; n - i >= 4 * VECTOR_LANES; i += 4 * VECTOR_LANES)
+	{
+		min0 = _mm512_min_pd(min0, _mm512_loadu_pd(keys + i));
+		min1 = _mm512_min_pd(min1, _mm512_loadu_pd(keys + i + 8));
+		min2 = _mm512_min_pd(min2, _mm512_loadu_pd(keys + i + 16));
+		min3 = _mm512_min_pd(min3, _mm512_loadu_pd(keys + i + 24));
+	}
+	for (; i < last; i += VECTOR_LANES)
+		min0 = _mm512_min_pd(min0, _mm512_loadu_pd(keys + i));
+	min0 = _mm512_min_pd(_mm512_min_pd(min0, min1),
+						 _mm512_min_pd(min2, min3));
+	half = _mm256_min_pd(_mm512_castpd512_pd256(min0),
+						 _mm512_extractf64x4_pd(min0, 1));
+	pair = _mm_min_pd(_mm256_castpd256_pd128(half),
+					  _mm256_extractf128_pd(half, 1));
+	pair = _mm_min_sd(pair, _mm_unpackhi_pd(pair, pair));
+	min0 = _mm512_broadcastsd_pd(pair);
+
+	for (i = 0;; i += VECTOR_LANES)
+	{
+		unsigned int equal;
+
+		if (i > last)
+			i = last;
+		equal = _mm512_cmp_pd_mask(_mm512_loadu_pd(keys + i), min0,
+								   _CMP_EQ_OQ);
+		if (equal != 0)
+			return i + __builtin_ctz(equal);
+		if (i == last)
+			return 0;			/* a key was NaN, against the rule */
+	}
+}
+
+const CtKernelTable ct_kernel_avx512 = {
+	.level = CT_KERNEL_AVX512,
+	.name = "avx512",
+	.l2_f64 = l2_f64_avx512,
+	.l2_f32 = l2_f32_avx512,
+	.l2_columns_f64 = l2_columns_f64_avx512,
+	.l2_columns_f32 = l2_columns_f32_avx512,
+	.argmin_f64 = argmin_f64_avx512
+};
+
+#endif							/* __x86_64__ */

@@ -1,0 +1,283 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_kernel_columns.h
+ *	  Column kernels, one lane per point, for any width of vector.
+ *
+ * Included once by the file of an instruction set, after it has defined
+ *
+ *		CT_TARGET			its target attribute
+ *		VECTOR_LANES		doubles in a vector
+ *		Vector, Mask, Flags	types
+ *		vector_zero, vector_set, vector_add, vector_sqrt
+ *		vector_square		(a - b)^2, the product rounded
+ *		vector_load			VECTOR_LANES elements, widened
+ *		vector_store
+ *		mask_of				mask of the first so many lanes
+ *		vector_load_some, vector_store_some		touch masked lanes only
+ *		flags_none, flags_add, flags_add_some, flags_any	see below
+ *
+ * The loops do not branch on the range of a sum.  They note in flags whether
+ * any root is outside CT_ROOT_MIN .. CT_ROOT_LIMIT (or NaN), and leave it to
+ * ct_l2_columns_repair() to find it.  flags_add_some() looks at masked lanes
+ * only, for the others hold no point.
+ *
+ * IDENTIFICATION
+ *	  src/kernel/ct_kernel_columns.h
+ *
+ *-------------------------------------------------------------------------
+ */
+
+/* The points, and the distance between columns in bytes. */
+typedef struct CtColumns
+{
+	const double *q;
+	const char *base;
+	size_t		column_bytes;
+	size_t		element_size;
+	size_t		dim;
+	bool		masked;			/* read the lanes in mask only */
+	Mask		mask;
+} CtColumns;
+
+/* The first coordinates of the query, each in all lanes. */
+typedef struct CtQueryVectors
+{
+	Vector		q0;
+	Vector		q1;
+	Vector		q2;
+	Vector		q3;
+} CtQueryVectors;
+
+/* squared differences in coordinate j of the points from number i on */
+CT_INLINE CT_TARGET Vector
+column_square(const CtColumns *c, Vector q, size_t j, size_t i)
+{
+	const char *p = c->base + j * c->column_bytes + i * c->element_size;
+
+	return vector_square(c->masked ?
+						 vector_load_some(p, c->mask, c->element_size) :
+						 vector_load(p, c->element_size), q);
+}
+
+/* canonical sums of up to four dimensions; c->dim is a constant here */
+CT_INLINE CT_TARGET Vector
+few_columns_sum(const CtColumns *c, const CtQueryVectors *q, size_t i)
+{
+	Vector		even = column_square(c, q->q0, 0, i);
+	Vector		odd;
+
+	if (c->dim == 1)
+		return even;
+	odd = column_square(c, q->q1, 1, i);
+	if (c->dim >= 3)
+		even = vector_add(even, column_square(c, q->q2, 2, i));
+	if (c->dim >= 4)
+		odd = vector_add(odd, column_square(c, q->q3, 3, i));
+	return vector_add(even, odd);
+}
+
+/* Write the roots of the sums, and note any that is not to be trusted. */
+CT_INLINE CT_TARGET Flags
+store_roots(Flags flags, Vector sum, double *dist)
+{
+	Vector		root = vector_sqrt(sum);
+
+	vector_store(dist, root);
+	return flags_add(flags, root);
+}
+
+CT_INLINE CT_TARGET Flags
+store_some_roots(Flags flags, Vector sum, double *dist, Mask mask,
+				 size_t count)
+{
+	Vector		root = vector_sqrt(sum);
+
+	vector_store_some(dist, root, mask, count);
+	return flags_add_some(flags, root, mask);
+}
+
+/*
+ * Kernel of one to four dimensions; returns whether repair is needed.  Four
+ * vectors are in flight; nothing but their sums is kept.
+ */
+CT_INLINE CT_TARGET bool
+few_columns(CtColumns c, size_t n, double *dist)
+{
+	CtQueryVectors q;
+	Flags		flags = flags_none();
+	size_t		i = 0;
+
+	q.q0 = vector_set(load_f64(c.q));
+	q.q1 = c.dim >= 2 ? vector_set(load_f64(c.q + 1)) : q.q0;
+	q.q2 = c.dim >= 3 ? vector_set(load_f64(c.q + 2)) : q.q0;
+	q.q3 = c.dim >= 4 ? vector_set(load_f64(c.q + 3)) : q.q0;
+
+	for (; n - i >= 4 * VECTOR_LANES; i += 4 * VECTOR_LANES)
+	{
+		Vector		sum0 = few_columns_sum(&c, &q, i);
+		Vector		sum1 = few_columns_sum(&c, &q, i + VECTOR_LANES);
+		Vector		sum2 = few_columns_sum(&c, &q, i + 2 * VECTOR_LANES);
+		Vector		sum3 = few_columns_sum(&c, &q, i + 3 * VECTOR_LANES);
+
+		flags = store_roots(flags, sum0, dist + i);
+		flags = store_roots(flags, sum1, dist + i + VECTOR_LANES);
+		flags = store_roots(flags, sum2, dist + i + 2 * VECTOR_LANES);
+		flags = store_roots(flags, sum3, dist + i + 3 * VECTOR_LANES);
+	}
+	for (; n - i >= VECTOR_LANES; i += VECTOR_LANES)
+		flags = store_roots(flags, few_columns_sum(&c, &q, i), dist + i);
+	if (i < n)
+	{
+		c.masked = true;
+		c.mask = mask_of(n - i);
+		flags = store_some_roots(flags, few_columns_sum(&c, &q, i), dist + i,
+								 c.mask, n - i);
+	}
+	return flags_any(flags);
+}
+
+/*
+ * A quarter of the canonical sum, for one vector of points or (two) two of
+ * them: the partial sums residue, residue + 4, residue + 8 and residue + 12,
+ * added up as the halving would.  The accumulators stay in registers.
+ */
+CT_INLINE CT_TARGET void
+quarter_sum(const CtColumns *c, size_t residue, size_t i, bool two,
+			Vector *sum_a, Vector *sum_b)
+{
+	Vector		a0 = vector_zero();
+	Vector		a1 = vector_zero();
+	Vector		a2 = vector_zero();
+	Vector		a3 = vector_zero();
+	Vector		b0 = vector_zero();
+	Vector		b1 = vector_zero();
+	Vector		b2 = vector_zero();
+	Vector		b3 = vector_zero();
+	size_t		j = residue;
+
+#define ADD_COLUMN(a, b, column) \
+	do { \
+		Vector		q_ = vector_set(load_f64(c->q + (column))); \
+		\
+		(a) = vector_add((a), column_square(c, q_, (column), i)); \
+		if (two) \
+			(b) = vector_add((b), column_square(c, q_, (column), \
+												i + VECTOR_LANES)); \
+	} while (0)
+
+	for (; j + 12 < c->dim; j += CT_SUM_LANES)
+	{
+		ADD_COLUMN(a0, b0, j);
+		ADD_COLUMN(a1, b1, j + 4);
+		ADD_COLUMN(a2, b2, j + 8);
+		ADD_COLUMN(a3, b3, j + 12);
+	}
+	if (j < c->dim)
+		ADD_COLUMN(a0, b0, j);
+	if (j + 4 < c->dim)
+		ADD_COLUMN(a1, b1, j + 4);
+	if (j + 8 < c->dim)
+		ADD_COLUMN(a2, b2, j + 8);
+
+#undef ADD_COLUMN
+
+	*sum_a = vector_add(vector_add(a0, a2), vector_add(a1, a3));
+	if (two)
+		*sum_b = vector_add(vector_add(b0, b2), vector_add(b1, b3));
+}
+
+/* canonical sums of any number of dimensions, of one or two vectors */
+CT_INLINE CT_TARGET void
+columns_sum(const CtColumns *c, size_t i, bool two,
+			Vector *sum_a, Vector *sum_b)
+{
+	Vector		even_a,
+				even_b,
+				odd_a,
+				odd_b,
+				a,
+				b;
+
+	even_b = odd_b = b = vector_zero();
+	quarter_sum(c, 0, i, two, &even_a, &even_b);
+	quarter_sum(c, 2, i, two, &a, &b);
+	even_a = vector_add(even_a, a);
+	even_b = vector_add(even_b, b);
+	quarter_sum(c, 1, i, two, &odd_a, &odd_b);
+	quarter_sum(c, 3, i, two, &a, &b);
+	odd_a = vector_add(odd_a, a);
+	odd_b = vector_add(odd_b, b);
+	*sum_a = vector_add(even_a, odd_a);
+	*sum_b = vector_add(even_b, odd_b);
+}
+
+/* Kernel of any number of dimensions; returns whether repair is needed. */
+CT_INLINE CT_TARGET bool
+many_columns(CtColumns c, size_t n, double *dist)
+{
+	Flags		flags = flags_none();
+	Vector		sum_a,
+				sum_b;
+	size_t		i = 0;
+
+	for (; n - i >= 2 * VECTOR_LANES; i += 2 * VECTOR_LANES)
+	{
+		columns_sum(&c, i, true, &sum_a, &sum_b);
+		flags = store_roots(flags, sum_a, dist + i);
+		flags = store_roots(flags, sum_b, dist + i + VECTOR_LANES);
+	}
+	if (n - i >= VECTOR_LANES)
+	{
+		columns_sum(&c, i, false, &sum_a, &sum_b);
+		flags = store_roots(flags, sum_a, dist + i);
+		i += VECTOR_LANES;
+	}
+	if (i < n)
+	{
+		c.masked = true;
+		c.mask = mask_of(n - i);
+		columns_sum(&c, i, false, &sum_a, &sum_b);
+		flags = store_some_roots(flags, sum_a, dist + i, c.mask, n - i);
+	}
+	return flags_any(flags);
+}
+
+CT_INLINE CT_TARGET void
+l2_columns(const double *q, const void *cols, size_t element_size,
+		   size_t stride, size_t n, size_t dim, double *dist)
+{
+	CtColumns	c = {
+		.q = q,
+		.base = cols,
+		.column_bytes = stride * element_size,
+		.element_size = element_size,
+		.dim = dim
+	};
+	bool		repair;
+
+	/* the dimension is a constant in each of the first calls */
+	switch (dim)
+	{
+		case 1:
+			c.dim = 1;
+			repair = few_columns(c, n, dist);
+			break;
+		case 2:
+			c.dim = 2;
+			repair = few_columns(c, n, dist);
+			break;
+		case 3:
+			c.dim = 3;
+			repair = few_columns(c, n, dist);
+			break;
+		case 4:
+			c.dim = 4;
+			repair = few_columns(c, n, dist);
+			break;
+		default:
+			repair = many_columns(c, n, dist);
+			break;
+	}
+	if (repair)
+		ct_l2_columns_repair(q, cols, element_size, stride, n, dim, dist);
+}

@@ -1,0 +1,282 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_kernel_scalar.c
+ *	  The distance kernels in plain C: the meaning of every other table.
+ *
+ * Must be compiled with -ffp-contract=off where the processor's base
+ * instruction set has FMA; test/unit/test_kernels.c notices if it was not.
+ *
+ * IDENTIFICATION
+ *	  src/kernel/ct_kernel_scalar.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+
+#include "ct_kernel.h"
+#include "ct_kernel_private.h"
+
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+/* A vector against the query, both with strides in elements. */
+typedef struct CtOperands
+{
+	const double *q;
+	size_t		qstride;
+	const void *x;
+	size_t		xstride;
+	size_t		element_size;	/* of x */
+	size_t		dim;
+} CtOperands;
+
+CT_INLINE double
+difference(const CtOperands *v, size_t j)
+{
+	return load_element(v->x, j * v->xstride, v->element_size) -
+		load_f64(v->q + j * v->qstride);
+}
+
+CT_INLINE double
+square(const CtOperands *v, size_t j)
+{
+	double		diff = difference(v, j);
+
+	return diff * diff;
+}
+
+/* add up the partial sums, in halves */
+CT_INLINE double
+sum_of_lanes(double *lanes)
+{
+	for (int half = CT_SUM_LANES / 2; half > 0; half /= 2)
+	{
+		for (int k = 0; k < half; k++)
+			lanes[k] += lanes[k + half];
+	}
+	return lanes[0];
+}
+
+/* the canonical sum, not yet checked against its limits */
+CT_INLINE double
+sum_of_squares(const CtOperands *v)
+{
+	double		lanes[CT_SUM_LANES] = {0};
+	size_t		dim = v->dim;
+	size_t		j = 0;
+
+	/* few dimensions: the same, without the sums that stay zero */
+	switch (dim)
+	{
+		case 1:
+			return square(v, 0);
+		case 2:
+			return square(v, 0) + square(v, 1);
+		case 3:
+			return (square(v, 0) + square(v, 2)) + square(v, 1);
+		case 4:
+			return (square(v, 0) + square(v, 2)) +
+				(square(v, 1) + square(v, 3));
+	}
+
+	for (; dim - j >= CT_SUM_LANES; j += CT_SUM_LANES)
+	{
+		for (int k = 0; k < CT_SUM_LANES; k++)
+			lanes[k] += square(v, j + k);
+	}
+	for (int k = 0; j < dim; j++, k++)
+		lanes[k] += square(v, j);
+	return sum_of_lanes(lanes);
+}
+
+/*
+ * Largest absolute difference, each operand multiplied by factor first.
+ * Infinite if a difference overflows; NaN if any is.
+ */
+static double
+largest_difference(const CtOperands *v, double factor)
+{
+	double		largest = 0;
+
+	for (size_t j = 0; j < v->dim; j++)
+	{
+		double		x = load_element(v->x, j * v->xstride, v->element_size);
+		double		diff = fabs(x * factor -
+								load_f64(v->q + j * v->qstride) * factor);
+
+		if (isnan(diff))
+			return diff;
+		if (diff > largest)
+			largest = diff;
+	}
+	return largest;
+}
+
+/*
+ * The canonical distance where squares or even differences leave the range of
+ * double.  The differences are brought to less than 1 by a power of two, so
+ * that the largest square is at least 1/4; what underflows then is too small
+ * to matter.  The only rounding beyond that of the usual way is at the end,
+ * if the distance itself is subnormal; if it is too large it is infinite.
+ *
+ * An operand that is not finite gives NaN or infinity.
+ */
+static double
+rescaled_distance(const CtOperands *v)
+{
+	double		lanes[CT_SUM_LANES] = {0};
+	double		factor = 1.0;
+	double		largest = largest_difference(v, factor);
+	double		scale1,
+				scale2;
+	int			exponent;
+
+	if (largest == 0)
+		return 0;
+	if (isinf(largest))
+	{
+		/*
+		 * Halve the operands.  That is exact but for subnormal ones, which
+		 * cannot count beside a difference as large as this.
+		 */
+		factor = 0.5;
+		largest = largest_difference(v, factor);
+	}
+	if (!isfinite(largest))
+		return largest;
+
+	/* 2^-exponent may be out of range, hence two steps */
+	frexp(largest, &exponent);
+	scale1 = ldexp(1.0, -(exponent / 2));
+	scale2 = ldexp(1.0, -(exponent - exponent / 2));
+
+	for (size_t j = 0; j < v->dim; j++)
+	{
+		double		x = load_element(v->x, j * v->xstride, v->element_size);
+		double		diff = x * factor -
+			load_f64(v->q + j * v->qstride) * factor;
+
+		diff = diff * scale1 * scale2;
+		lanes[j % CT_SUM_LANES] += diff * diff;
+	}
+	return ldexp(sqrt(sum_of_lanes(lanes)),
+				 exponent + (factor < 1.0 ? 1 : 0));
+}
+
+CT_INLINE double
+canonical_distance(const CtOperands *v)
+{
+	double		sum = sum_of_squares(v);
+
+	if (sum >= CT_SUM_MIN && sum <= CT_SUM_MAX)
+		return sqrt(sum);
+	return rescaled_distance(v);
+}
+
+double
+ct_l2_rescaled_f64(const double *q, size_t qstride,
+				   const double *x, size_t xstride, size_t dim)
+{
+	CtOperands	v = {q, qstride, x, xstride, sizeof(double), dim};
+
+	return rescaled_distance(&v);
+}
+
+double
+ct_l2_rescaled_f32(const double *q, size_t qstride,
+				   const float *x, size_t xstride, size_t dim)
+{
+	CtOperands	v = {q, qstride, x, xstride, sizeof(float), dim};
+
+	return rescaled_distance(&v);
+}
+
+static double
+l2_f64_scalar(const double *q, const double *x, size_t dim)
+{
+	CtOperands	v = {q, 1, x, 1, sizeof(double), dim};
+
+	return canonical_distance(&v);
+}
+
+static double
+l2_f32_scalar(const double *q, const float *x, size_t dim)
+{
+	CtOperands	v = {q, 1, x, 1, sizeof(float), dim};
+
+	return canonical_distance(&v);
+}
+
+static void
+l2_columns_f64_scalar(const double *q, const double *cols, size_t stride,
+					  size_t n, size_t dim, double *dist)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		CtOperands	v = {q, 1, cols + i, stride, sizeof(double), dim};
+
+		store_f64(dist + i, canonical_distance(&v));
+	}
+}
+
+static void
+l2_columns_f32_scalar(const double *q, const float *cols, size_t stride,
+					  size_t n, size_t dim, double *dist)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		CtOperands	v = {q, 1, cols + i, stride, sizeof(float), dim};
+
+		store_f64(dist + i, canonical_distance(&v));
+	}
+}
+
+void
+ct_l2_columns_repair(const double *q, const void *cols, size_t element_size,
+					 size_t stride, size_t n, size_t dim, double *dist)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		double		root = load_f64(dist + i);
+
+		if (!(root >= CT_ROOT_MIN && root < CT_ROOT_LIMIT))
+		{
+			CtOperands	v = {
+				q, 1, (const char *) cols + i * element_size, stride,
+				element_size, dim
+			};
+
+			store_f64(dist + i, canonical_distance(&v));
+		}
+	}
+}
+
+static size_t
+argmin_f64_scalar(const double *keys, size_t n)
+{
+	double		smallest = load_f64(keys);
+	size_t		position = 0;
+
+	for (size_t i = 1; i < n; i++)
+	{
+		double		key = load_f64(keys + i);
+
+		if (key < smallest)
+		{
+			smallest = key;
+			position = i;
+		}
+	}
+	return position;
+}
+
+const CtKernelTable ct_kernel_scalar = {
+	.level = CT_KERNEL_SCALAR,
+	.name = "scalar",
+	.l2_f64 = l2_f64_scalar,
+	.l2_f32 = l2_f32_scalar,
+	.l2_columns_f64 = l2_columns_f64_scalar,
+	.l2_columns_f32 = l2_columns_f32_scalar,
+	.argmin_f64 = argmin_f64_scalar
+};
