@@ -97,8 +97,8 @@ store_some_roots(Flags flags, Vector sum, double *dist, Mask mask,
 }
 
 /*
- * Kernel of one to four dimensions; returns whether repair is needed.  Four
- * vectors are in flight; nothing but their sums is kept.
+ * Kernel of one to four dimensions; returns whether repair is needed.  No
+ * partial sums are kept, and four vectors make a round.
  */
 CT_INLINE CT_TARGET bool
 few_columns(CtColumns c, size_t n, double *dist)
@@ -112,17 +112,21 @@ few_columns(CtColumns c, size_t n, double *dist)
 	q.q2 = c.dim >= 3 ? vector_set(load_f64(c.q + 2)) : q.q0;
 	q.q3 = c.dim >= 4 ? vector_set(load_f64(c.q + 3)) : q.q0;
 
+	/*
+	 * Each vector is stored before the next is loaded, which keeps all values
+	 * in registers; the processor overlaps them all the same.
+	 */
 	for (; n - i >= 4 * VECTOR_LANES; i += 4 * VECTOR_LANES)
 	{
-		Vector		sum0 = few_columns_sum(&c, &q, i);
-		Vector		sum1 = few_columns_sum(&c, &q, i + VECTOR_LANES);
-		Vector		sum2 = few_columns_sum(&c, &q, i + 2 * VECTOR_LANES);
-		Vector		sum3 = few_columns_sum(&c, &q, i + 3 * VECTOR_LANES);
-
-		flags = store_roots(flags, sum0, dist + i);
-		flags = store_roots(flags, sum1, dist + i + VECTOR_LANES);
-		flags = store_roots(flags, sum2, dist + i + 2 * VECTOR_LANES);
-		flags = store_roots(flags, sum3, dist + i + 3 * VECTOR_LANES);
+		flags = store_roots(flags, few_columns_sum(&c, &q, i), dist + i);
+		flags = store_roots(flags, few_columns_sum(&c, &q, i + VECTOR_LANES),
+							dist + i + VECTOR_LANES);
+		flags = store_roots(flags,
+							few_columns_sum(&c, &q, i + 2 * VECTOR_LANES),
+							dist + i + 2 * VECTOR_LANES);
+		flags = store_roots(flags,
+							few_columns_sum(&c, &q, i + 3 * VECTOR_LANES),
+							dist + i + 3 * VECTOR_LANES);
 	}
 	for (; n - i >= VECTOR_LANES; i += VECTOR_LANES)
 		flags = store_roots(flags, few_columns_sum(&c, &q, i), dist + i);

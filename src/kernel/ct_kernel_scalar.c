@@ -60,14 +60,26 @@ sum_of_lanes(double *lanes)
 
 /* the canonical sum, not yet checked against its limits */
 CT_INLINE double
-sum_of_squares(const CtOperands *v)
+sum_of_many_squares(const CtOperands *v)
 {
 	double		lanes[CT_SUM_LANES] = {0};
-	size_t		dim = v->dim;
 	size_t		j = 0;
 
-	/* few dimensions: the same, without the sums that stay zero */
-	switch (dim)
+	for (; v->dim - j >= CT_SUM_LANES; j += CT_SUM_LANES)
+	{
+		for (int k = 0; k < CT_SUM_LANES; k++)
+			lanes[k] += square(v, j + k);
+	}
+	for (int k = 0; j < v->dim; j++, k++)
+		lanes[k] += square(v, j);
+	return sum_of_lanes(lanes);
+}
+
+/* the same; in few dimensions without the sums that stay zero */
+CT_INLINE double
+sum_of_squares(const CtOperands *v)
+{
+	switch (v->dim)
 	{
 		case 1:
 			return square(v, 0);
@@ -79,46 +91,18 @@ sum_of_squares(const CtOperands *v)
 			return (square(v, 0) + square(v, 2)) +
 				(square(v, 1) + square(v, 3));
 	}
-
-	for (; dim - j >= CT_SUM_LANES; j += CT_SUM_LANES)
-	{
-		for (int k = 0; k < CT_SUM_LANES; k++)
-			lanes[k] += square(v, j + k);
-	}
-	for (int k = 0; j < dim; j++, k++)
-		lanes[k] += square(v, j);
-	return sum_of_lanes(lanes);
+	return sum_of_many_squares(v);
 }
 
 /*
- * Largest absolute difference, each operand multiplied by factor first.
- * Infinite if a difference overflows; NaN if any is.
- */
-static double
-largest_difference(const CtOperands *v, double factor)
-{
-	double		largest = 0;
-
-	for (size_t j = 0; j < v->dim; j++)
-	{
-		double		x = load_element(v->x, j * v->xstride, v->element_size);
-		double		diff = fabs(x * factor -
-								load_f64(v->q + j * v->qstride) * factor);
-
-		if (isnan(diff))
-			return diff;
-		if (diff > largest)
-			largest = diff;
-	}
-	return largest;
-}
-
-/*
- * The canonical distance where squares or even differences leave the range of
- * double.  The differences are brought to less than 1 by a power of two, so
- * that the largest square is at least 1/4; what underflows then is too small
- * to matter.  The only rounding beyond that of the usual way is at the end,
- * if the distance itself is subnormal; if it is too large it is infinite.
+ * The canonical distance where squares leave the range of double.  The
+ * differences are brought to less than 1 by a power of two, so that the
+ * largest square is at least 1/4; what underflows then is too small to
+ * matter.  The only rounding beyond that of the usual way is at the end, if
+ * the distance itself is subnormal; if it is too large it is infinite.
+ *
+ * A difference that overflows makes the distance infinite, and not by
+ * accident: the distance is no less than its largest difference.
  *
  * An operand that is not finite gives NaN or infinity.
  */
@@ -126,24 +110,21 @@ static double
 rescaled_distance(const CtOperands *v)
 {
 	double		lanes[CT_SUM_LANES] = {0};
-	double		factor = 1.0;
-	double		largest = largest_difference(v, factor);
+	double		largest = 0;
 	double		scale1,
 				scale2;
 	int			exponent;
 
-	if (largest == 0)
-		return 0;
-	if (isinf(largest))
+	for (size_t j = 0; j < v->dim; j++)
 	{
-		/*
-		 * Halve the operands.  That is exact but for subnormal ones, which
-		 * cannot count beside a difference as large as this.
-		 */
-		factor = 0.5;
-		largest = largest_difference(v, factor);
+		double		diff = fabs(difference(v, j));
+
+		if (isnan(diff))
+			return diff;
+		if (diff > largest)
+			largest = diff;
 	}
-	if (!isfinite(largest))
+	if (largest == 0 || isinf(largest))
 		return largest;
 
 	/* 2^-exponent may be out of range, hence two steps */
@@ -153,15 +134,11 @@ rescaled_distance(const CtOperands *v)
 
 	for (size_t j = 0; j < v->dim; j++)
 	{
-		double		x = load_element(v->x, j * v->xstride, v->element_size);
-		double		diff = x * factor -
-			load_f64(v->q + j * v->qstride) * factor;
+		double		diff = difference(v, j) * scale1 * scale2;
 
-		diff = diff * scale1 * scale2;
 		lanes[j % CT_SUM_LANES] += diff * diff;
 	}
-	return ldexp(sqrt(sum_of_lanes(lanes)),
-				 exponent + (factor < 1.0 ? 1 : 0));
+	return ldexp(sqrt(sum_of_lanes(lanes)), exponent);
 }
 
 CT_INLINE double

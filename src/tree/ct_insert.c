@@ -61,7 +61,7 @@ find_root(const CtNode *node, int root)
 	return -1;
 }
 
-/* The grouping entry nearest to the point, if nearer than cur itself. */
+/* The grouping entry nearest to the point, if no farther than cur itself. */
 static int
 nearest_group(const CtNode *node, const double *dist, int cur)
 {
@@ -70,7 +70,7 @@ nearest_group(const CtNode *node, const double *dist, int cur)
 	for (int j = 0; j < node->header->nentries; j++)
 		if (node->metas[j].parent == cur &&
 			(node->metas[j].flags & CT_ENTRY_GROUP) &&
-			(dist[j] < dist[best] || dist[j] == 0.0))
+			dist[j] <= dist[best])
 			best = j;			/* of twins, the last: it has room */
 	return best;
 }
@@ -283,10 +283,10 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	if (decision->create && index->external)
 		ct_vector_mark_pivot(index, ins->locator);
 
-	/* the page of the nearest entry takes it */
+	/* the page of the nearest entry takes it; of twins, the last has room */
 	for (int i = 0; i < node->header->nentries; i++)
 		if (node->metas[i].child != CT_NO_CHILD &&
-			(link < 0 || ins->dist[i] < best))
+			(link < 0 || ins->dist[i] <= best))
 		{
 			link = node->metas[i].child;
 			best = ins->dist[i];
@@ -555,10 +555,18 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 
 		CHECK_FOR_INTERRUPTS();
 		done = descend(ins, &full_depth, &crowded);
-		if (done && crowded >= 0)
-			make_room(ins, ins->depth, crowded);
-		else if (full_depth >= 0)
-			make_room(ins, full_depth, -1);
+		if (done ? crowded >= 0 : full_depth >= 0)
+		{
+			MemoryContext context =
+				AllocSetContextCreate(CurrentMemoryContext,
+									  "Cover tree split context",
+									  ALLOCSET_DEFAULT_SIZES);
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			make_room(ins, done ? ins->depth : full_depth, crowded);
+			MemoryContextSwitchTo(old);
+			MemoryContextDelete(context);
+		}
 	}
 	pfree(ins->dist);
 	pfree(ins);
