@@ -120,7 +120,7 @@ fi
 ct_say "starting a throw-away cluster"
 ct_start_cluster "shared_buffers = 2GB" "maintenance_work_mem = 2GB" "work_mem = 64MB" \
     "max_parallel_workers_per_gather = 0" "jit = off" "fsync = off" "synchronous_commit = off" \
-    "autovacuum = off" "checkpoint_timeout = 1h" "max_wal_size = 8GB"
+    "autovacuum = off" "checkpoint_timeout = 1d" "max_wal_size = 40GB"
 ct_psql -q -f bench/bench.sql
 [ "$cube_only" = true ] || ct_psql -q -c "CREATE EXTENSION covertree"
 

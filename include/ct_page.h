@@ -105,6 +105,8 @@ extern void ct_log_build(CtIndex *index);
 /* ct_node.c */
 extern void ct_layout_init(CtIndex *index);
 extern void ct_node_view(CtIndex *index, Page page, CtNode *node);
+extern void ct_node_check_entries(CtIndex *index, const CtNode *node,
+								  BlockNumber block);
 extern void ct_node_init(CtIndex *index, Page page, CtPageKind kind,
 						 uint32 incarnation, int height, CtNode *node);
 extern void ct_node_copy_slot(CtIndex *index, CtNode *to, int to_slot,

@@ -51,6 +51,32 @@ SELECT ct_check('dup_wide');
 SELECT ct_same('dup_wide', 'array_fill(0.25::real, ''{1000}'')');
 DROP TABLE dup_wide;
 
+-- a leaf full of copies of one place, and then points beside it, on either
+-- side of a column's limits
+DO $$
+DECLARE
+	dims integer;
+	r text;
+BEGIN
+	FOREACH dims IN ARRAY '{1,2,3,16,64,65,100}'::int[] LOOP
+		CREATE TABLE dup_beside (id integer, pt real[]);
+		CREATE INDEX ON dup_beside USING covertree (pt);
+		FOR round IN 1 .. 3 LOOP
+			INSERT INTO dup_beside SELECT i, array_fill(round, ARRAY[dims])
+				FROM generate_series(1, 1000) AS i;
+			INSERT INTO dup_beside SELECT i, array_fill(round + i * 0.001, ARRAY[dims])
+				FROM generate_series(-20, 20) AS i;
+		END LOOP;
+		PERFORM ct_check('dup_beside');
+		r := ct_same('dup_beside', format('array_fill(2.0, ARRAY[%s])', dims));
+		IF r <> 'ok, 3123 rows' THEN
+			RAISE WARNING '% dimensions: %', dims, r;
+		END IF;
+		DROP TABLE dup_beside;
+	END LOOP;
+END;
+$$;
+
 -- zeros of both signs are one place
 CREATE TABLE dup_zero (id integer, pt double precision[]);
 CREATE INDEX dup_zero_pt ON dup_zero USING covertree (pt);

@@ -143,7 +143,7 @@ add_squares_some(Vector sum, const double *q, const void *x,
 													 sizeof(double))));
 }
 
-/* the root of the canonical sum, and in *trusted whether the sum was in range */
+/* the root of the canonical sum; *trusted tells if the sum was in range */
 CT_INLINE CT_TARGET double
 root_of_squares(const double *q, const void *x, size_t element_size,
 				size_t dim, bool *trusted)

@@ -105,6 +105,28 @@ ct_node_view(CtIndex *index, Page page, CtNode *node)
 #undef COLUMN
 }
 
+/*
+ * Verifies what the entries of a routing page refer to.  Whoever follows
+ * parent slots, or copies links, calls this first; ct_page_check, which every
+ * read pays for, looks at the header only.
+ */
+void
+ct_node_check_entries(CtIndex *index, const CtNode *node, BlockNumber block)
+{
+	int			n = node->header->nentries;
+
+	for (int i = 0; i < n; i++)
+	{
+		const CtEntryMeta *meta = &node->metas[i];
+
+		if ((meta->parent != CT_NO_PARENT && meta->parent >= n) ||
+			meta->parent == i ||
+			(meta->child != CT_NO_CHILD &&
+			 meta->child >= node->header->nchildren))
+			ct_page_corrupted(index, block, "Entry refers to nothing.");
+	}
+}
+
 /* Prepares an empty node and its view. */
 void
 ct_node_init(CtIndex *index, Page page, CtPageKind kind, uint32 incarnation,

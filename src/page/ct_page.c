@@ -57,21 +57,6 @@ check_node(CtIndex *index, Page page, BlockNumber block)
 		ct_page_corrupted(index, block, "Too many entries.");
 	if (leaf != (header->height == 0) || header->height > 64)
 		ct_page_corrupted(index, block, "Height and page kind disagree.");
-	if (!leaf)
-	{
-		CtNode		node;
-
-		ct_node_view(index, page, &node);
-		for (int i = 0; i < header->nentries; i++)
-		{
-			const CtEntryMeta *meta = &node.metas[i];
-
-			if ((meta->parent != CT_NO_PARENT && meta->parent >= header->nentries) ||
-				meta->parent == i ||
-				(meta->child != CT_NO_CHILD && meta->child >= header->nchildren))
-				ct_page_corrupted(index, block, "Entry refers to nothing.");
-		}
-	}
 }
 
 /*

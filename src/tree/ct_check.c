@@ -204,6 +204,7 @@ check_routing(Check *check, Page page, BlockNumber block,
 	int		   *ncovers;
 
 	ct_node_view(index, page, &node);
+	ct_node_check_entries(index, &node, block);
 	n = node.header->nentries;
 	points = palloc(sizeof(double) * dims * (n + 1));
 	covers = palloc0(sizeof(Cover *) * (n + 1));

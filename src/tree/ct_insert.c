@@ -24,6 +24,9 @@
 
 #define MAX_HEIGHT	64
 
+/* other backends cannot be in the way more often than this */
+#define MAX_ATTEMPTS	100000
+
 /* one page of a descent */
 typedef struct Step
 {
@@ -231,6 +234,7 @@ make_room(Insertion *ins, int depth, int crowded)
 		CtLink	   *link;
 
 		ct_node_view(index, ct_pin_page(parent), &node);
+		ct_node_check_entries(index, &node, ct_pin_block(parent));
 		link = &node.links[number];
 		if (number < node.header->nchildren &&
 			link->block == ins->path[depth].link.block &&
@@ -456,6 +460,9 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		if (!link_is_current(ct_pin_page(pin), &step->link, ins->depth == 0) ||
 			ct_page_kind(ct_pin_page(pin)) != CT_PAGE_ROUTING)
 		{
+			if (ins->depth == 0)
+				ct_page_corrupted(index, CT_ROOT_BLOCK,
+								  "The root page is no routing page.");
 			ct_unpin(pin);
 			return false;
 		}
@@ -489,6 +496,10 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		}
 		mode = CT_LOCK_SHARE;
 
+		if (change)
+			ct_node_check_entries(index, &node, step->link.block);
+		else if (node.metas[decision.slot].child >= node.header->nchildren)
+			ct_page_corrupted(index, step->link.block, "Entry refers to nothing.");
 		if (change)
 		{
 			bool		done = false;
@@ -540,6 +551,7 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 {
 	Insertion  *ins = palloc0(sizeof(Insertion));
 	bool		done = false;
+	int			attempts = 0;
 
 	ins->index = index;
 	ins->point = point;
@@ -554,6 +566,9 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 		int			crowded = -1;
 
 		CHECK_FOR_INTERRUPTS();
+		if (++attempts > MAX_ATTEMPTS)
+			ct_page_corrupted(index, ins->path[ins->depth].link.block,
+							  "The page never agrees with the link to it.");
 		done = descend(ins, &full_depth, &crowded);
 		if (done ? crowded >= 0 : full_depth >= 0)
 		{

@@ -343,6 +343,67 @@ group_orphans(CtBulk *bulk, ItemList *list)
 }
 
 /*
+ * The last resort for trees that are one long path, where every item of a
+ * page continues on the next: each page becomes one group around its first
+ * item, and all groups become children of the root.
+ */
+static void
+flatten(CtBulk *bulk, ItemList *list)
+{
+	CtIndex    *index = bulk->index;
+	PackItem   *items = list->items;
+	const CtKernelTable *kernels = index->space.kernels;
+	int			dims = index->space.dims;
+	double	   *center = palloc(sizeof(double) * dims);
+	double	   *point = palloc(sizeof(double) * dims);
+	double		root_radius = 0.0;
+	size_t		first = 0;
+
+	while (first < list->n)
+	{
+		size_t		end = first;
+		double		radius = 0.0;
+
+		ct_bulk_point(bulk, items[first].pivot, center);
+		while (end < list->n && items[end].own_page == items[first].own_page)
+		{
+			double		d;
+
+			ct_bulk_point(bulk, items[end].pivot, point);
+			d = kernels->l2_f64(center, point, dims);
+			radius = Max(radius, d == 0.0 ? items[end].radius :
+						 ct_radius_sum(&index->space, d, items[end].radius));
+			if (end > first)
+			{
+				if (items[end].parent < first)
+				{
+					items[end].parent = first;
+					items[end].flags |= CT_ENTRY_GROUP;
+				}
+				if (items[end].parent == 0)
+					items[end].step++;	/* step 1 is that of the groups */
+			}
+			end++;
+		}
+		if (first == 0)
+			root_radius = radius;
+		else
+		{
+			items[first].parent = 0;
+			items[first].step = 1;
+			items[first].flags |= CT_ENTRY_GROUP;
+			items[first].top_radius = radius;
+			items[first].level = ct_level_of(&index->space, radius);
+			items[first].parent_radius = root_radius;
+		}
+		first = end;
+	}
+	find_ends(list);
+	pfree(center);
+	pfree(point);
+}
+
+/*
  * The list of the next height; gives promoted items their number as a root
  * of their page.
  */
@@ -567,7 +628,11 @@ ct_pack(CtBulk *bulk)
 		if (promote(&list) > list.n / 4)
 		{
 			group_orphans(bulk, &list);
-			promote(&list);
+			if (promote(&list) > list.n / 3)
+			{
+				flatten(bulk, &list);
+				promote(&list);
+			}
 		}
 		next_items(bulk, &list, &next);
 		if (next.n >= list.n)

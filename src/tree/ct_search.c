@@ -66,6 +66,7 @@ typedef struct Cursor
 	bool	   *exact;			/* lazy cursors */
 	CtLocator  *locators;
 	double	   *points;			/* CT_REPORT_HYPOT: two a row */
+	BlockNumber block;			/* for error messages */
 	int			next;			/* when sorted: position in sorted[] */
 	CursorRow  *sorted;			/* or NULL */
 } Cursor;
@@ -219,6 +220,9 @@ cursor_front(CtSearch *search, Cursor *cursor)
 		double		key = cursor->keys[best];
 		bool		bound = false;
 
+		if (isnan(key))
+			ct_page_corrupted(search->index, cursor->block,
+							  "A point is not finite.");
 		for (int i = best; i < cursor->n; i++)
 		{
 			if (cursor->keys[i] != key)
@@ -388,6 +392,7 @@ read_leaf(CtSearch *search, const CtNode *node, const QueueItem *item)
 	if (n == 0)
 		return;
 	cursor = cursor_new(search, n);
+	cursor->block = item->block;
 	memcpy(cursor->tids, node->tids, sizeof(ItemPointerData) * n);
 	if (search->report == CT_REPORT_NULL)
 		memset(cursor->keys, 0, sizeof(double) * n);
@@ -455,6 +460,8 @@ expand_routing(CtSearch *search, const CtNode *node, const QueueItem *item)
 
 		if (meta->child == CT_NO_CHILD)
 			continue;
+		if (meta->child >= nchildren)
+			ct_page_corrupted(index, item->block, "Entry refers to nothing.");
 		bound = search->report == CT_REPORT_NULL ? 0.0 :
 			ct_lower_bound(&index->space, search->dist[i], node->radii[i]);
 		if (bound < bounds[meta->child])
@@ -676,11 +683,11 @@ ct_search_next(CtSearch *search, CtResult *result)
 
 	while (!found && search->nqueue > 0)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (search->queue[0].kind == ITEM_PAGE)
 		{
 			QueueItem	item = search->queue[0];
 
-			CHECK_FOR_INTERRUPTS();
 			queue_pop(search);
 			search->stats.subtrees_pruned--;
 			visit_page(search, &item);

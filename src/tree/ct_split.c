@@ -374,6 +374,7 @@ separate_children(CtIndex *index, CtPin pin, const bool *moving)
 	ct_node_view(index, ct_pin_page(pin), &node);
 	nlinks = node.header->nchildren;
 	roots = palloc(node.header->nentries + 1);
+	ct_node_check_entries(index, &node, ct_pin_block(pin));
 	find_roots(index, &node, ct_pin_block(pin), roots);
 	for (int c = 0; c < nlinks; c++)
 	{
@@ -696,10 +697,85 @@ radius_of(CtIndex *index, const CtNode *node, int center, const bool *marked)
 }
 
 /*
+ * Chooses entries to group so that the page falls into two parts of similar
+ * size, whatever the shape of its tree: walks down to where no child holds
+ * more than two thirds of the entries, and takes a child with a third, or
+ * several that together have one.  Fills moving with their slots and returns
+ * how many they are.
+ */
+static int
+balanced_group(const CtNode *node, int root, int *moving)
+{
+	int			n = node->header->nentries;
+	int		   *weight = palloc0(sizeof(int) * n);
+	int			top = root;
+	int			nmoving = 0;
+	int			sum = 0;
+
+	for (int i = 0; i < n; i++)
+		for (int slot = i; slot != CT_NO_PARENT; slot = node->metas[slot].parent)
+			weight[slot]++;
+	for (;;)
+	{
+		int			heavy = -1;
+
+		for (int i = 0; i < n; i++)
+			if (node->metas[i].parent == top &&
+				(heavy < 0 || weight[i] > weight[heavy]))
+				heavy = i;
+		if (heavy < 0)
+			break;
+		if (3 * weight[heavy] > 2 * n)
+		{
+			top = heavy;
+			continue;
+		}
+		if (3 * weight[heavy] >= n)
+		{
+			moving[nmoving++] = heavy;
+			break;
+		}
+		for (int i = 0; i < n && 3 * sum < n; i++)
+			if (node->metas[i].parent == top)
+			{
+				moving[nmoving++] = i;
+				sum += weight[i];
+			}
+		break;
+	}
+	pfree(weight);
+	return nmoving;
+}
+
+/* Entries in the subtrees of the given slots, and of those marked. */
+static int
+subtree_weight(const CtNode *node, const int *moving, int nmoving,
+			   const bool *marked)
+{
+	int			sum = 0;
+
+	for (int i = 0; i < node->header->nentries; i++)
+		for (int slot = i; slot != CT_NO_PARENT; slot = node->metas[slot].parent)
+		{
+			bool		found = marked[slot];
+
+			for (int m = 0; m < nmoving && !found; m++)
+				found = moving[m] == slot;
+			if (found)
+			{
+				sum++;
+				break;
+			}
+		}
+	return sum;
+}
+
+/*
  * Opens the only root of a routing page: children of its highest level become
  * roots, with entries in the parent.  When there are too many of them, those
  * nearer to one of them than to the root are grouped under it, and only that
- * one becomes a root.  Returns false if the parent has no room.
+ * one becomes a root; so too when the children would take too little with
+ * them.  Returns false if the parent has no room.
  */
 static bool
 open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
@@ -777,6 +853,18 @@ open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
 				regroup[moving[i]] = true;
 		moving[0] = moving[far];
 		nmoving = 1;
+	}
+	if (4 * subtree_weight(&node, moving, nmoving, regroup) < n)
+	{
+		nmoving = balanced_group(&node, root, moving);
+		if (nmoving == 0)
+			ct_page_corrupted(index, ct_pin_block(pin),
+							  "A full page has a root without children.");
+		memset(regroup, 0, sizeof(bool) * n);
+		for (int m = 1; m < nmoving; m++)
+			regroup[moving[m]] = true;
+		nmoving = 1;
+		grouping = true;
 	}
 	if (parent.header->nentries + nmoving > parent.layout->capacity ||
 		nused + nmoving > CT_MAX_ROOTS)
@@ -860,6 +948,7 @@ ct_split_routing(CtIndex *index, CtPin parent_pin, int link, CtPin pin)
 	ct_node_view(index, ct_pin_page(pin), &node);
 	if (links_full(&parent))
 		return false;
+	ct_node_check_entries(index, &node, ct_pin_block(pin));
 	roots = palloc(node.header->nentries + 1);
 	find_roots(index, &node, ct_pin_block(pin), roots);
 	for (int i = 0; i < node.header->nentries; i++)
@@ -907,6 +996,7 @@ ct_grow_root(CtIndex *index, CtPin root_pin)
 	bool	   *all;
 
 	ct_node_view(index, root_page, &root);
+	ct_node_check_entries(index, &root, CT_ROOT_BLOCK);
 	memcpy(child_page, root_page, BLCKSZ);
 	ct_special(child_page)->incarnation = incarnation;
 	ct_node_view(index, child_page, &child);

@@ -112,6 +112,7 @@ stats_page(StatsState *state, const CtLink *link)
 	if (ct_page_kind(page) != CT_PAGE_ROUTING)
 		return;					/* split or freed meanwhile */
 	ct_node_view(index, page, &node);
+	ct_node_check_entries(index, &node, link->block);
 	n = node.header->nentries;
 	dist = palloc(sizeof(double) * (n + 1));
 	for (int i = 0; i < n; i++)

@@ -229,6 +229,7 @@ free_if_empty(Vacuum *vacuum, BlockNumber block, int link, BlockNumber child)
 	if (ct_page_kind(ct_pin_page(pin)) == CT_PAGE_ROUTING)
 	{
 		ct_node_view(index, ct_pin_page(pin), &node);
+		ct_node_check_entries(index, &node, block);
 		if (link < node.header->nchildren && node.links[link].block == child)
 		{
 			CtPin		child_pin = ct_pin(index, child, CT_LOCK_EXCLUSIVE);
