@@ -300,7 +300,7 @@ group_orphans(CtBulk *bulk, ItemList *list)
 	{
 		size_t		parent = items[i].parent;
 		size_t		next = items[i].end;
-		size_t		last = i;
+		size_t		earliest = i;
 		double		radius = items[i].top_radius;
 
 		if (!items[i].promoted ||
@@ -321,19 +321,23 @@ group_orphans(CtBulk *bulk, ItemList *list)
 			d = kernels->l2_f64(center, point, dims);
 			radius = Max(radius, d == 0.0 ? items[next].top_radius :
 						 ct_radius_sum(&index->space, d, items[next].top_radius));
-			if (items[next].step > items[last].step)
-				last = next;
+			if (items[next].step < items[earliest].step)
+				earliest = next;
 			items[next].parent = i;
 			items[next].flags |= CT_ENTRY_GROUP;
 			next = items[next].end;
 		}
 		if (next > items[i].end)
 		{
+			/*
+			 * The group counts as of its earliest step: what the parent kept
+			 * after a later one no longer covers all of its members.
+			 */
 			items[i].flags |= CT_ENTRY_GROUP;
 			items[i].top_radius = radius;
 			items[i].level = ct_level_of(&index->space, radius);
-			items[i].parent_radius = items[last].parent_radius;
-			items[i].step = items[last].step;
+			items[i].parent_radius = items[earliest].parent_radius;
+			items[i].step = items[earliest].step;
 			items[i].end = next;
 		}
 		i = next;
