@@ -23,7 +23,7 @@
 
 #define CT_MIN_BASE		1.05
 #define CT_MAX_BASE		16.0
-#define CT_DEFAULT_BASE 1.5
+#define CT_DEFAULT_BASE 2.0
 
 typedef enum CtStrategy
 {

@@ -185,7 +185,8 @@ foreach my $i (1 .. $fuzzed)
 		my ($state, $message) = outcome($sql);
 
 		$seen{$state}++;
-		push @bad, "$sql: $message" if $state !~ /^(00000|XX00[0-2])$/;
+		# a damaged TID may name a heap block that does not exist: core's error
+		push @bad, "$sql: $message" if $state !~ /^(00000|XX00[0-2]|58P01)$/;
 	}
 	is(scalar(@bad), 0, "fuzz $i: no crash, no hang") or diag(join("\n", @bad));
 }
