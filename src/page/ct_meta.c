@@ -65,7 +65,7 @@ check_meta(CtIndex *index, const CtMetaData *meta)
 		(meta->element != CT_ELEMENT_FLOAT8 &&
 		 meta->element != CT_ELEMENT_FLOAT4) ||
 		meta->dims > ct_max_dims((CtElement) meta->element) ||
-		!(meta->base > 1.0 && meta->base <= CT_MAX_BASE))
+		!(meta->base >= CT_MIN_BASE && meta->base <= CT_MAX_BASE))
 		ct_page_corrupted(index, CT_META_BLOCK,
 						  "The metapage describes no valid index.");
 }
@@ -78,9 +78,6 @@ ct_index_refresh(CtIndex *index)
 	CtMetaData	meta;
 	Page		page = ct_pin_page(pin);
 
-	ct_page_check(index, page, CT_META_BLOCK);
-	if (ct_page_kind(page) != CT_PAGE_META)
-		ct_page_corrupted(index, CT_META_BLOCK, "There is no metapage.");
 	meta = *ct_meta(page);
 	ct_unpin(pin);
 	check_meta(index, &meta);

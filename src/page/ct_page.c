@@ -70,8 +70,10 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 
 	if (PageIsNew(page))
 		ct_page_corrupted(index, block, "The page is all zeroes.");
-	if (PageGetSpecialSize(page) != sizeof(CtSpecialData))
-		ct_page_corrupted(index, block, "Special area has a wrong size.");
+	if (((PageHeader) page)->pd_special != BLCKSZ - sizeof(CtSpecialData) ||
+		((PageHeader) page)->pd_upper != BLCKSZ - sizeof(CtSpecialData) ||
+		((PageHeader) page)->pd_lower != BLCKSZ - sizeof(CtSpecialData))
+		ct_page_corrupted(index, block, "The page header is not that of covertree.");
 	special = ct_special(page);
 	if (special->page_id != CT_PAGE_ID)
 		ct_page_corrupted(index, block, "Page id is not that of covertree.");
@@ -84,6 +86,8 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 				 errdetail("This version of covertree reads format version %d.",
 						   CT_FORMAT_VERSION),
 				 errhint("Please REINDEX it.")));
+	if ((special->kind == CT_PAGE_META) != (block == CT_META_BLOCK))
+		ct_page_corrupted(index, block, "The metapage is not where it belongs.");
 	switch (special->kind)
 	{
 		case CT_PAGE_ROUTING:
@@ -131,8 +135,7 @@ ct_pin(CtIndex *index, BlockNumber block, CtLockMode mode)
 
 	LockBuffer(buffer, mode == CT_LOCK_SHARE ? BUFFER_LOCK_SHARE :
 			   BUFFER_LOCK_EXCLUSIVE);
-	if (block != CT_META_BLOCK)
-		ct_page_check(index, BufferGetPage(buffer), block);
+	ct_page_check(index, BufferGetPage(buffer), block);
 	return buffer;
 }
 

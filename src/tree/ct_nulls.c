@@ -153,6 +153,8 @@ again:
 			goto again;
 		}
 		here = ct_nulls_header(page)->ntids;
+		if (n > (int64) ct_block_count(index) * CT_NULLS_CAPACITY)
+			ct_page_corrupted(index, block, "The chain of NULLs is a circle.");
 		if (n + here > size)
 		{
 			size = Max(2 * size, n + here);

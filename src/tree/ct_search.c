@@ -42,6 +42,7 @@ typedef struct QueueItem
 	BlockNumber block;			/* pages: the link that led here */
 	uint32		incarnation;
 	uint32		version;
+	int			height;			/* expected, or -1 */
 	/* pages whose rows are evaluated lazily: distances of cells' pivots */
 	double	   *cell_dist;		/* by cell number, or NULL */
 } QueueItem;
@@ -167,7 +168,8 @@ queue_pop(CtSearch *search)
 }
 
 static void
-push_page(CtSearch *search, double key, const CtLink *link, double *cell_dist)
+push_page(CtSearch *search, double key, const CtLink *link, int height,
+		  double *cell_dist)
 {
 	QueueItem	item = {0};
 
@@ -176,6 +178,7 @@ push_page(CtSearch *search, double key, const CtLink *link, double *cell_dist)
 	item.block = link->block;
 	item.incarnation = link->incarnation;
 	item.version = link->version;
+	item.height = height;
 	item.cell_dist = cell_dist;
 	queue_push(search, &item);
 }
@@ -476,6 +479,7 @@ expand_routing(CtSearch *search, const CtNode *node, const QueueItem *item)
 		if (bounds[c] == INFINITY)
 			continue;
 		push_page(search, Max(bounds[c], item->key), &node->links[c],
+				  node->header->height - 1,
 				  cell_dists ? &cell_dists[c * (CT_MAX_ROOTS + 1)] : NULL);
 	}
 	search->stats.subtrees_pruned += nchildren;
@@ -509,6 +513,9 @@ visit_page(CtSearch *search, const QueueItem *item)
 	if (kind != CT_PAGE_ROUTING && kind != CT_PAGE_LEAF)
 		ct_page_corrupted(index, item->block, "A link leads to no node.");
 	ct_node_view(index, page, &node);
+	if (item->height >= 0 && node.header->height != item->height)
+		ct_page_corrupted(index, item->block,
+						  "The page has another height than its parent says.");
 
 	right.block = InvalidBlockNumber;
 	if (!is_root && node.header->split_version > item->version)
@@ -536,7 +543,7 @@ visit_page(CtSearch *search, const QueueItem *item)
 	}
 
 	if (right.block != InvalidBlockNumber)
-		push_page(search, item->key, &right, NULL);
+		push_page(search, item->key, &right, item->height, NULL);
 	if (search->ncursors > ncursors)
 		cursor_enqueue(search, ncursors, false);
 }
@@ -551,7 +558,7 @@ restart(CtSearch *search)
 	search->ncursors = 0;
 	if (search->no_dims)
 		return;					/* rows that came later are not visible */
-	push_page(search, 0.0, &root, NULL);
+	push_page(search, 0.0, &root, -1, NULL);
 }
 
 /* -------- interface -------- */
