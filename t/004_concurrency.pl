@@ -98,8 +98,8 @@ $node->pgbench(
 		'004_query@20' => $query,
 		'004_all@1' => $all,
 		'004_vectors@8' => $vectors,
-		'004_vacuum@2' => "VACUUM (INDEX_CLEANUP ON) busy;\n",
-		'004_vacuum_vectors@1' => "VACUUM (INDEX_CLEANUP ON) vectors;\n",
+		'004_vacuum@2' => "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) busy;\n",
+		'004_vacuum_vectors@1' => "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) vectors;\n",
 	});
 
 cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM busy'), '>', 100, 'rows are left');

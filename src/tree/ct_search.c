@@ -47,8 +47,11 @@ typedef struct QueueItem
 	double	   *cell_dist;		/* by cell number, or NULL */
 } QueueItem;
 
-/* after so many rows a cursor is sorted */
-#define CURSOR_SORT_AFTER	12
+/*
+ * After so many rows a cursor is sorted: sorting costs as much as finding the
+ * smallest key some hundred times.
+ */
+#define CURSOR_SORT_AFTER	64
 
 typedef struct CursorRow
 {
@@ -61,6 +64,7 @@ typedef struct Cursor
 {
 	int			n;				/* rows left */
 	int			taken;
+	int			front;			/* row to return next, or -1 if not known */
 	bool		lazy;			/* some keys may be bounds */
 	double	   *keys;
 	ItemPointerData *tids;
@@ -222,14 +226,14 @@ cursor_front(CtSearch *search, Cursor *cursor)
 		int			best = kernels->argmin_f64(cursor->keys, cursor->n);
 		double		key = cursor->keys[best];
 		bool		bound = false;
+		int			i = best;
 
 		if (isnan(key))
 			ct_page_corrupted(search->index, cursor->block,
 							  "A point is not finite.");
-		for (int i = best; i < cursor->n; i++)
+		/* all rows with this key */
+		for (;;)
 		{
-			if (cursor->keys[i] != key)
-				continue;
 			if (cursor->lazy && !cursor->exact[i])
 			{
 				cursor->keys[i] = cursor_evaluate(search, cursor, i);
@@ -239,9 +243,14 @@ cursor_front(CtSearch *search, Cursor *cursor)
 			else if (ItemPointerCompare(&cursor->tids[i],
 										&cursor->tids[best]) < 0)
 				best = i;
+			if (++i >= cursor->n)
+				break;
+			i += kernels->argmin_f64(cursor->keys + i, cursor->n - i);
+			if (!(cursor->keys[i] <= key))
+				break;
 		}
 		if (!bound)
-			return best;
+			return cursor->front = best;
 	}
 }
 
@@ -251,6 +260,7 @@ cursor_remove(Cursor *cursor, int i)
 {
 	int			last = --cursor->n;
 
+	cursor->front = -1;
 	cursor->keys[i] = cursor->keys[last];
 	cursor->tids[i] = cursor->tids[last];
 	if (cursor->lazy)
@@ -344,6 +354,7 @@ cursor_new(CtSearch *search, int n)
 	cursor = &search->cursors[search->ncursors++];
 	memset(cursor, 0, sizeof(Cursor));
 	cursor->n = n;
+	cursor->front = -1;
 	cursor->keys = palloc(sizeof(double) * n);
 	cursor->tids = palloc(sizeof(ItemPointerData) * n);
 	return cursor;
@@ -638,7 +649,8 @@ take_row(CtSearch *search, CtResult *result)
 	}
 	else
 	{
-		int			i = cursor_front(search, cursor);
+		int			i = cursor->front >= 0 ? cursor->front :
+			cursor_front(search, cursor);
 
 		if (cursor->keys[i] != search->queue[0].key ||
 			ItemPointerCompare(&cursor->tids[i], &search->queue[0].tid) != 0)

@@ -1,0 +1,87 @@
+# Queries on a standby while it replays inserts, splits and vacuum.  Replay
+# takes no locks of ours, so a scan may meet pages of any later time.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+
+use CovertreeTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $primary = PostgreSQL::Test::Cluster->new('primary');
+$primary->init(allows_streaming => 1);
+$primary->append_conf('postgresql.conf', "autovacuum = off\nmax_wal_size = 4GB\n");
+$primary->start;
+$primary->backup('backup');
+
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'backup', has_streaming => 1);
+# rather a late replay than a cancelled query
+$standby->append_conf('postgresql.conf', "max_standby_streaming_delay = -1\n");
+$standby->start;
+
+install_helpers($primary);
+$primary->safe_psql('postgres', q{
+CREATE TABLE busy (id integer, pt real[]);
+CREATE INDEX busy_pt ON busy USING covertree (pt);
+INSERT INTO busy SELECT * FROM ct_cloud('gauss', 3000, 2);
+CREATE FUNCTION assert_same(tab text, query text, k integer) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	r text := ct_same(tab, query, k);
+BEGIN
+	IF r NOT LIKE 'ok%' THEN
+		RAISE EXCEPTION '% near %: %', tab, query, r;
+	END IF;
+END $$;
+});
+$primary->wait_for_catchup($standby);
+
+my $load = background_sql($primary, 'load', [
+	q{DO $$ BEGIN FOR i IN 1 .. 1000000 LOOP
+		INSERT INTO busy SELECT i, ct_point('gauss', 3, i * 10 + j, 2) FROM generate_series(1, 10) AS j;
+		INSERT INTO busy VALUES (i, ARRAY[0.1 + i * 1e-6, 0.2]), (i, NULL);
+		DELETE FROM busy WHERE id < i - 300 OR i % 500 = 0 AND pt[1] > 0;
+		COMMIT; END LOOP; END $$} ]);
+my $vacuum = background_sql($primary, 'vacuum',
+	[ ('VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) busy') x 10000 ]);
+
+$standby->pgbench(
+	'--no-vacuum --client=2 --jobs=2 --time=8 --random-seed=7',
+	0,
+	[qr/actually processed/],
+	[qr/^(?!.*(ERROR|error)).*$/s],
+	'queries while replaying',
+	{
+		'006_near@9' => q{
+\set i random(1, 100000)
+\set k random(1, 300)
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT assert_same('busy', format('ct_point(''gauss'', 3, %s, 2)', :i), :k);
+COMMIT;
+},
+		'006_all@1' => q{
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT assert_same('busy', '''{0.1,0.2}''', NULL);
+COMMIT;
+}});
+
+$primary->safe_psql('postgres', q{
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+	WHERE application_name IN ('load', 'vacuum')});
+$load->finish;
+$vacuum->finish;
+$primary->wait_for_catchup($standby);
+foreach my $node ($primary, $standby)
+{
+	my $where = 'after the load, ' . $node->name;
+
+	whole_ok($node, 'busy', $where);
+	exact_ok($node, 'busy', [ '{0,0}', '{0.5,-0.5}', '{0.1,0.2}' ], $where);
+}
+
+done_testing();
