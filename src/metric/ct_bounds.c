@@ -97,7 +97,7 @@ ct_level_of(const CtSpace *space, double dist)
 {
 	int			level;
 
-	if (dist == 0.0)
+	if (dist <= 0.0)
 		return CT_LEVEL_ZERO;
 	if (!(dist <= DBL_MAX))
 		return CT_LEVEL_INF;

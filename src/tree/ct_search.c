@@ -47,6 +47,9 @@ typedef struct QueueItem
 	double	   *cell_dist;		/* by cell number, or NULL */
 } QueueItem;
 
+/* vacuum cannot free pages under one search more often than this */
+#define MAX_RESTARTS		10000
+
 /*
  * After so many rows a cursor is sorted: sorting costs as much as finding the
  * smallest key some hundred times.
@@ -91,6 +94,7 @@ struct CtSearch
 	int			cursors_size;
 	double	   *dist;			/* room for one node */
 
+	int64		restarts;		/* in a row, without a row returned */
 	bool		no_dims;		/* no row but NULLs when the search began */
 	bool		returned_any;
 	CtResult	last;			/* row returned last */
@@ -518,6 +522,9 @@ visit_page(CtSearch *search, const QueueItem *item)
 	{
 		/* freed, and perhaps in use for something else: links are stale */
 		ct_unpin(pin);
+		if (++search->restarts > MAX_RESTARTS)
+			ct_page_corrupted(index, item->block,
+							  "The page never agrees with the link to it.");
 		restart(search);
 		return;
 	}
@@ -529,6 +536,9 @@ visit_page(CtSearch *search, const QueueItem *item)
 						  "The page has another height than its parent says.");
 
 	right.block = InvalidBlockNumber;
+	if (!is_root && node.header->split_version > item->version &&
+		search->stats.pages_read > MAX_RESTARTS + 4 * (int64) ct_block_count(index))
+		ct_page_corrupted(index, item->block, "Right links form a circle.");
 	if (!is_root && node.header->split_version > item->version)
 	{
 		right.block = node.header->right;
@@ -612,6 +622,7 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	search->dist = palloc(sizeof(double) *
 						  Max(Max(index->routing.capacity,
 								  index->leaf.capacity), 1));
+	search->restarts = 0;
 	search->no_dims = index->meta.dims == 0;
 	search->returned_any = false;
 	search->in_nulls = false;
@@ -715,6 +726,7 @@ ct_search_next(CtSearch *search, CtResult *result)
 		{
 			result->isnull = search->report == CT_REPORT_NULL;
 			search->last = *result;
+			search->restarts = 0;
 			search->returned_any = true;
 			found = true;
 		}

@@ -93,7 +93,7 @@ count_branches(StatsState *state, const CtNode *node, int i,
 }
 
 static void
-stats_page(StatsState *state, const CtLink *link)
+stats_page(StatsState *state, const CtLink *link, int height)
 {
 	CtIndex    *index = state->index;
 	PGAlignedBlock *copy = palloc(sizeof(PGAlignedBlock));
@@ -112,6 +112,9 @@ stats_page(StatsState *state, const CtLink *link)
 	if (ct_page_kind(page) != CT_PAGE_ROUTING)
 		return;					/* split or freed meanwhile */
 	ct_node_view(index, page, &node);
+	if (node.header->height != height)
+		ct_page_corrupted(index, link->block,
+						  "The page has another height than its parent says.");
 	ct_node_check_entries(index, &node, link->block);
 	n = node.header->nentries;
 	dist = palloc(sizeof(double) * (n + 1));
@@ -136,7 +139,7 @@ stats_page(StatsState *state, const CtLink *link)
 	}
 	if (node.header->height > 1)
 		for (int c = 0; c < node.header->nchildren; c++)
-			stats_page(state, &node.links[c]);
+			stats_page(state, &node.links[c], height - 1);
 	pfree(dist);
 	pfree(point);
 	pfree(copy);
@@ -163,7 +166,7 @@ ct_tree_stats(CtIndex *index, CtTreeStats *stats)
 	pin = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_SHARE);
 	stats->height = ct_node_header(ct_pin_page(pin))->height;
 	ct_unpin(pin);
-	stats_page(&state, &root);
+	stats_page(&state, &root, stats->height);
 	qsort(stats->levels, stats->nlevels, sizeof(CtLevelStats), compare_levels);
 	if (state.overlap_cells > 0)
 		stats->overlap = state.overlap_pairs / state.overlap_cells;
