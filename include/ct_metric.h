@@ -82,6 +82,8 @@ extern size_t ct_element_size(CtElement element);
 
 /* ct_bounds.c */
 extern double ct_lower_bound(const CtSpace *space, double dist, double radius);
+extern void ct_lower_bounds(const CtSpace *space, int n, const double *dist,
+							const double *radii, double *bounds);
 extern double ct_annulus_bound(const CtSpace *space, double dist, double delta);
 extern double ct_radius_up(const CtSpace *space, double dist);
 extern double ct_radius_sum(const CtSpace *space, double dist, double radius);

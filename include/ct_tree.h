@@ -49,7 +49,7 @@ extern void ct_search_destroy(CtSearch *search);
 extern CtSearchStats *ct_search_stats(CtSearch *search);
 
 /* a cell with more rows is opened: its level gains a net of its own */
-#define CT_CELL_ROWS	48
+#define CT_CELL_ROWS	64
 
 extern int	ct_cell_rows(const CtIndex *index);
 

@@ -48,6 +48,24 @@ ct_lower_bound(const CtSpace *space, double dist, double radius)
 	return round_down(space, dist * (1.0 - space->error) - radius);
 }
 
+/* The same for n subtrees: a page's entries in one loop without calls. */
+void
+ct_lower_bounds(const CtSpace *space, int n, const double *dist,
+				const double *radii, double *bounds)
+{
+	double		down = 1.0 - space->error;
+	double		scale = 1.0 - 2.0 * space->error;
+
+	for (int i = 0; i < n; i++)
+	{
+		double		bound = dist[i] * down - radii[i];
+		bool		usable = dist[i] <= DBL_MAX && radii[i] <= DBL_MAX &&
+			bound > CT_TINY;
+
+		bounds[i] = usable ? (bound - CT_TINY) * scale : 0.0;
+	}
+}
+
 /*
  * The same for one point at computed distance delta from the pivot.
  */

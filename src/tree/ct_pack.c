@@ -31,8 +31,8 @@
 /* pages are filled to at least this share (percent), and at most FILL_MAX */
 #define LEAF_FILL_MIN		86
 #define LEAF_FILL_MAX		98
-#define ROUTING_FILL_MIN	50
-#define ROUTING_FILL_MAX	85
+#define ROUTING_FILL_MIN	40
+#define ROUTING_FILL_MAX	98
 
 /* fan-out of the tree over copies of one point */
 #define TWIN_FANOUT			8

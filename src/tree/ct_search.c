@@ -93,6 +93,7 @@ struct CtSearch
 	int			ncursors;
 	int			cursors_size;
 	double	   *dist;			/* room for one node */
+	double	   *bounds;			/* likewise */
 
 	int64		restarts;		/* in a row, without a row returned */
 	bool		no_dims;		/* no row but NULLs when the search began */
@@ -457,10 +458,15 @@ expand_routing(CtSearch *search, const CtNode *node, const QueueItem *item)
 	double	   *cell_dists = NULL;
 
 	if (search->report == CT_REPORT_NULL)
+	{
 		memset(search->dist, 0, sizeof(double) * n);
+		memset(search->bounds, 0, sizeof(double) * n);
+	}
 	else
 	{
 		ct_node_distances(index, node, search->query, search->dist);
+		ct_lower_bounds(&index->space, n, search->dist, node->radii,
+						search->bounds);
 		search->stats.distances += n;
 	}
 	if (lazy_leaves)
@@ -474,14 +480,12 @@ expand_routing(CtSearch *search, const CtNode *node, const QueueItem *item)
 	for (int i = 0; i < n; i++)
 	{
 		const CtEntryMeta *meta = &node->metas[i];
-		double		bound;
+		double		bound = search->bounds[i];
 
 		if (meta->child == CT_NO_CHILD)
 			continue;
 		if (meta->child >= nchildren)
 			ct_page_corrupted(index, item->block, "Entry refers to nothing.");
-		bound = search->report == CT_REPORT_NULL ? 0.0 :
-			ct_lower_bound(&index->space, search->dist[i], node->radii[i]);
 		if (bound < bounds[meta->child])
 			bounds[meta->child] = bound;
 		if (cell_dists)
@@ -623,6 +627,7 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 						  Max(Max(index->routing.capacity,
 								  index->leaf.capacity), 1));
 	search->restarts = 0;
+	search->bounds = palloc(sizeof(double) * Max(index->routing.capacity, 1));
 	search->no_dims = index->meta.dims == 0;
 	search->returned_any = false;
 	search->in_nulls = false;
