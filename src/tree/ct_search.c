@@ -516,7 +516,7 @@ visit_page(CtSearch *search, const QueueItem *item)
 	CtPin		pin = ct_pin(index, item->block, CT_LOCK_SHARE);
 	Page		page = ct_pin_page(pin);
 	CtNode		node;
-	CtLink		right;
+	CtLink		right = {InvalidBlockNumber, 0, 0, 0};
 	bool		is_root = item->block == CT_ROOT_BLOCK;
 	CtPageKind	kind = ct_page_kind(page);
 	int			ncursors = search->ncursors;
@@ -539,7 +539,6 @@ visit_page(CtSearch *search, const QueueItem *item)
 		ct_page_corrupted(index, item->block,
 						  "The page has another height than its parent says.");
 
-	right.block = InvalidBlockNumber;
 	if (!is_root && node.header->split_version > item->version &&
 		search->stats.pages_read > MAX_RESTARTS + 4 * (int64) ct_block_count(index))
 		ct_page_corrupted(index, item->block, "Right links form a circle.");
