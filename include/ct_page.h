@@ -90,6 +90,7 @@ extern void ct_page_corrupted(CtIndex *index, BlockNumber block,
 							  const char *detail) pg_attribute_noreturn();
 extern CtPageKind ct_page_kind(Page page);
 extern CtPin ct_new_page(CtIndex *index);
+extern uint32 ct_next_incarnation(CtPin pin);
 extern void ct_free_page(CtIndex *index, BlockNumber block);
 extern void ct_finish_free_space(CtIndex *index);
 extern BlockNumber ct_block_count(CtIndex *index);

@@ -277,6 +277,15 @@ ct_new_page(CtIndex *index)
 	return buffer;
 }
 
+/* The incarnation that a page from ct_new_page begins. */
+uint32
+ct_next_incarnation(CtPin pin)
+{
+	Page		page = BufferGetPage(pin);
+
+	return PageIsNew(page) ? 1 : ct_special(page)->incarnation + 1;
+}
+
 /* Makes a page that was turned into CT_PAGE_FREE known for reuse. */
 void
 ct_free_page(CtIndex *index, BlockNumber block)

@@ -114,11 +114,10 @@ ct_vector_store(CtIndex *index, const double *point, int state)
 	}
 
 	pin = ct_new_page(index);
-	page = ct_pin_page(pin);
-	incarnation = PageIsNew(page) ? 0 : ct_special(page)->incarnation;
+	incarnation = ct_next_incarnation(pin);
 	edit = ct_edit_begin(index);
 	page = ct_edit_page(edit, pin, true);
-	ct_page_init(page, CT_PAGE_VECTOR, incarnation + 1);
+	ct_page_init(page, CT_PAGE_VECTOR, incarnation);
 	ct_vector_header(page)->nslots = index->vectors_per_page;
 	ct_vector_header(page)->vector_bytes = index->vector_bytes;
 	put_vector(index, page, 0, point, state);

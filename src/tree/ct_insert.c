@@ -303,16 +303,15 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 		uint32		incarnation;
 
 		child_pin = ct_new_page(index);
-		incarnation = PageIsNew(ct_pin_page(child_pin)) ? 0 :
-			ct_special(ct_pin_page(child_pin))->incarnation;
+		incarnation = ct_next_incarnation(child_pin);
 		edit = ct_edit_begin(index);
 		ct_node_view(index, ct_edit_page(edit, pin, false), &page);
 		ct_node_init(index, ct_edit_page(edit, child_pin, true), kind,
-					 incarnation + 1, node->header->height - 1, &child);
+					 incarnation, node->header->height - 1, &child);
 		link = page.header->nchildren++;
 		memset(&page.links[link], 0, sizeof(CtLink));
 		page.links[link].block = ct_pin_block(child_pin);
-		page.links[link].incarnation = incarnation + 1;
+		page.links[link].incarnation = incarnation;
 		number = 0;
 	}
 	else

@@ -23,9 +23,8 @@ start_chain(CtIndex *index)
 	if (ct_meta(ct_pin_page(meta_pin))->nulls_tail == InvalidBlockNumber)
 	{
 		CtPin		pin = ct_new_page(index);
-		Page		page = ct_pin_page(pin);
-		uint32		incarnation = PageIsNew(page) ? 1 :
-			ct_special(page)->incarnation + 1;
+		Page		page;
+		uint32		incarnation = ct_next_incarnation(pin);
 		CtEdit	   *edit = ct_edit_begin(index);
 		CtMetaData *meta = ct_meta(ct_edit_page(edit, meta_pin, false));
 
@@ -50,9 +49,8 @@ extend_chain(CtIndex *index, BlockNumber full)
 	{
 		CtPin		tail_pin = ct_pin(index, full, CT_LOCK_EXCLUSIVE);
 		CtPin		pin = ct_new_page(index);
-		Page		page = ct_pin_page(pin);
-		uint32		incarnation = PageIsNew(page) ? 1 :
-			ct_special(page)->incarnation + 1;
+		Page		page;
+		uint32		incarnation = ct_next_incarnation(pin);
 		CtEdit	   *edit = ct_edit_begin(index);
 
 		ct_meta(ct_edit_page(edit, meta_pin, false))->nulls_tail =

@@ -168,14 +168,6 @@ link_sibling(CtNode *parent, int link, CtNode *child, CtNode *sibling,
 	return number;
 }
 
-static uint32
-next_incarnation(CtPin pin)
-{
-	Page		page = ct_pin_page(pin);
-
-	return PageIsNew(page) ? 1 : ct_special(page)->incarnation + 1;
-}
-
 /* -------- dividing the roots of a page among two -------- */
 
 typedef struct RootSide
@@ -315,7 +307,7 @@ split_page(CtIndex *index, CtPin parent_pin, int link, CtPin pin,
 		   const uint8 *roots, const bool *moving)
 {
 	CtPin		sibling_pin = ct_new_page(index);
-	uint32		incarnation = next_incarnation(sibling_pin);
+	uint32		incarnation = ct_next_incarnation(sibling_pin);
 	CtPageKind	kind = ct_page_kind(ct_pin_page(pin));
 	PGAlignedBlock old_page;
 	CtNode		old;
@@ -571,7 +563,7 @@ static void
 add_twin(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell)
 {
 	CtPin		sibling_pin = ct_new_page(index);
-	uint32		incarnation = next_incarnation(sibling_pin);
+	uint32		incarnation = ct_next_incarnation(sibling_pin);
 	CtEdit	   *edit = ct_edit_begin(index);
 	CtNode		parent;
 	CtNode		child;
@@ -985,7 +977,7 @@ void
 ct_grow_root(CtIndex *index, CtPin root_pin)
 {
 	CtPin		child_pin = ct_new_page(index);
-	uint32		incarnation = next_incarnation(child_pin);
+	uint32		incarnation = ct_next_incarnation(child_pin);
 	CtEdit	   *edit = ct_edit_begin(index);
 	Page		root_page = ct_edit_page(edit, root_pin, false);
 	Page		child_page = ct_edit_page(edit, child_pin, true);
