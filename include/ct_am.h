@@ -21,15 +21,12 @@
 #include "ct_metric.h"
 #include "ct_point.h"
 
-#define CT_MIN_BASE		1.05
-#define CT_MAX_BASE		16.0
-#define CT_DEFAULT_BASE 2.0
+#define CT_DEFAULT_BASE 2.5
 
-typedef enum CtStrategy
-{
-	CT_STRATEGY_EXACT_METRIC,
-	CT_STRATEGY_SPATIAL_PROXY
-} CtStrategy;
+#define CT_AM_NAME		"covertree"
+
+/* option of the residual operator classes */
+#define CT_OPTION_MODEL "model"
 
 typedef struct CtOptions
 {
@@ -72,21 +69,20 @@ typedef struct CtScanStats
 
 extern CtScanStats ct_scan_stats;
 
-/* covertree.c */
-extern const CtKernelTable *ct_kernels(void);
-
 /* ct_options.c */
 extern void ct_options_init(void);
 extern bytea *ctoptions(Datum reloptions, bool validate);
 extern double ct_option_base(Relation index);
-extern CtStrategy ct_option_strategy(Relation index);
+extern int	ct_option_strategy(Relation index);
+extern const char *ct_option_model(Relation index);
 extern const char *ct_strategy_name(int strategy);
 
 /* ct_handler.c */
 extern const CtOpclass *ct_opclass(Relation index);
 
 /* ct_insert_row.c */
-extern void ct_check_dims(Relation rel, int dims, CtElement element);
+struct CtIndex;
+extern void ct_check_dims(struct CtIndex *index, int dims);
 
 /* the callbacks, by file */
 extern IndexBuildResult *ctbuild(Relation heap, Relation index,

@@ -25,6 +25,7 @@
 #include "storage/itemptr.h"
 
 #include "ct_metric.h"
+#include "ct_projection.h"
 
 #define CT_MAGIC			0x43765472
 #define CT_FORMAT_VERSION	1
@@ -40,7 +41,8 @@ typedef enum CtPageKind
 	CT_PAGE_LEAF,				/* rows, in cells */
 	CT_PAGE_VECTOR,				/* points too large for the columns */
 	CT_PAGE_NULLS,				/* rows whose point is NULL */
-	CT_PAGE_FREE
+	CT_PAGE_FREE,
+	CT_PAGE_MODEL				/* part of a residual index's model */
 } CtPageKind;
 
 typedef struct CtSpecialData
@@ -59,6 +61,13 @@ typedef struct CtSpecialData
 } CtSpecialData;
 
 StaticAssertDecl(sizeof(CtSpecialData) == 16, "CtSpecialData must be 16 bytes");
+
+/* values are on disk */
+typedef enum CtStrategy
+{
+	CT_STRATEGY_EXACT_METRIC,
+	CT_STRATEGY_SPATIAL_PROXY
+} CtStrategy;
 
 typedef struct CtMetaData
 {
@@ -82,7 +91,14 @@ typedef struct CtMetaData
 
 	/* freed pages are not to be used now; may be left over by a crash */
 	uint32		vacuuming;
-	uint32		unused2;
+
+	/* residual metric: the model, on consecutive pages behind the root */
+	uint32		model_pages;
+	uint64		model_bytes;
+	uint8		model_fingerprint[16];
+
+	/* smallest residual variance of any row; it only falls */
+	double		min_variance;
 } CtMetaData;
 
 /* address of a point in a vector page */
@@ -165,7 +181,10 @@ typedef struct CtLayout
 	int			max_children;	/* routing pages only */
 	int			points;			/* offsets of columns; 0: no such column */
 	int			locators;
-	int			deltas;			/* leaf: distance to the cell's pivot */
+	int			deltas;			/* leaf: cover distance to the cell's pivot */
+	int			basis;			/* residual leaf: a CtBasis */
+	int			rests;			/* and what it says of each row */
+	int			shares;
 	int			radii;
 	int			links;
 	int			metas;
@@ -173,7 +192,27 @@ typedef struct CtLayout
 	int			cells;
 } CtLayout;
 
-/* vector pages */
+/*
+ * The basis of a residual leaf: pivots of the neighbourhood, by whose
+ * correlations with the query all rows of the leaf get a bound
+ * (ct_projection.h).
+ */
+typedef struct CtBasis
+{
+	uint16		n;				/* pivots, at most CT_BASIS_SIZE */
+	uint16		unused;
+	float		error;			/* largest error of a row's shares */
+	float		inverse_norm;	/* of the factor's inverse, rounded up */
+	float		min_variance;	/* smallest residual variance of a pivot */
+	CtLocator	pivots[CT_BASIS_SIZE];
+	float		factor[CT_BASIS_SIZE * (CT_BASIS_SIZE + 1) / 2];
+} CtBasis;
+
+/*
+ * Vector pages.  Vectors that would waste much of a page share the space of
+ * a group of consecutive pages as if it were one; the first page's header
+ * counts the vectors, the others' have nslots = 0.
+ */
 typedef struct CtVectorHeader
 {
 	uint16		nslots;
@@ -186,6 +225,8 @@ StaticAssertDecl(CT_NODE_OFFSET + sizeof(CtVectorHeader) == 88,
 				 "vectors begin at a multiple of eight");
 
 #define CT_VECTOR_OFFSET	(CT_NODE_OFFSET + sizeof(CtVectorHeader))
+#define CT_VECTOR_SPACE		(BLCKSZ - CT_VECTOR_OFFSET - sizeof(CtSpecialData))
+#define CT_MAX_GROUP		4	/* pages */
 #define CT_VECTOR_FREE		0
 #define CT_VECTOR_ROW		1	/* belongs to a row */
 #define CT_VECTOR_PIVOT		2	/* some entry's pivot: never freed by itself */
@@ -198,6 +239,9 @@ typedef struct CtNullsHeader
 	uint32		ntids;
 	uint32		unused;
 } CtNullsHeader;
+
+/* pages of a model: plain bytes */
+#define CT_MODEL_SPACE		(BLCKSZ - CT_NODE_OFFSET - sizeof(CtSpecialData))
 
 #define CT_NULLS_OFFSET		(CT_NODE_OFFSET + sizeof(CtNullsHeader))
 #define CT_NULLS_CAPACITY \
@@ -225,12 +269,6 @@ static inline CtVectorHeader *
 ct_vector_header(Page page)
 {
 	return (CtVectorHeader *) ((char *) page + CT_NODE_OFFSET);
-}
-
-static inline void *
-ct_vector_at(Page page, size_t vector_bytes, int slot)
-{
-	return (char *) page + CT_VECTOR_OFFSET + slot * vector_bytes;
 }
 
 static inline CtNullsHeader *

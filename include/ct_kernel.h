@@ -15,6 +15,15 @@
  * power of two first, so that neither range limit is felt before the distance
  * itself reaches it.
  *
+ * The canonical dot product has the same sixteen partial sums, of x[j] y[j],
+ * added up in the same way; it is what plain arithmetic makes of it, without
+ * rescaling.
+ *
+ * The feature kernels serve ct_model.h.  A factor is a lower triangle L stored
+ * by columns without gaps: of m columns, number j holds rows j .. m - 1.  Each
+ * element that something is subtracted from sees it happen one product at a
+ * time, in increasing order of the column number, whatever the blocking.
+ *
  * IDENTIFICATION
  *	  include/ct_kernel.h
  *
@@ -43,6 +52,45 @@ typedef enum CtKernelLevel
 #define CT_SUM_MIN			0x1p-900
 #define CT_SUM_MAX			0x1p+1000
 
+/* columns that factor_update() treats at a time */
+#define CT_FACTOR_PANEL		8
+
+/* right-hand sides that substitute_batch() treats at a time */
+#define CT_BATCH			16
+
+/* covariance functions; values are on disk */
+typedef enum CtCovariance
+{
+	CT_COVARIANCE_RBF = 1,
+	CT_COVARIANCE_MATERN12 = 2,
+	CT_COVARIANCE_MATERN32 = 3,
+	CT_COVARIANCE_MATERN52 = 4
+} CtCovariance;
+
+/* no location is further than the root of this many lengthscales */
+#define CT_SQUARES_MAX		1e6
+
+/*
+ * A covariance function of s = sum of ((x[j] - q[j]) / lengthscale[j])^2,
+ * added up in increasing order of j, and at most CT_SQUARES_MAX, where all of
+ * them are zero.  With r = sqrt(s), a = sqrt(3) r or sqrt(5) r, and every
+ * operation rounded as the parentheses say:
+ *
+ *		rbf			variance * exp(-(s / 2))
+ *		matern12	variance * exp(-r)
+ *		matern32	variance * ((1 + a) * exp(-a))
+ *		matern52	variance * (((1 + a) + s * (5 / 3)) * exp(-a))
+ *
+ * Differences may overflow.  NaN gives NaN.
+ */
+typedef struct CtCovarianceFunction
+{
+	CtCovariance kind;
+	size_t		dim;
+	double		variance;
+	const double *lengthscale;	/* dim of them */
+} CtCovarianceFunction;
+
 typedef struct CtKernelTable
 {
 	CtKernelLevel level;
@@ -66,7 +114,45 @@ typedef struct CtKernelTable
 
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);
+
+	/* canonical dot product; no alignment is required */
+	double		(*dot_f64) (const double *x, const double *y, size_t dim);
+
+	/*
+	 * Covariances of location q and n locations stored by column, as for
+	 * l2_columns_f64.  Writes n doubles to result, which must not overlap the
+	 * operands.
+	 */
+	void		(*covariances) (const CtCovarianceFunction *function,
+								const double *q, const double *cols,
+								size_t stride, size_t n, double *result);
+
+	/* Solves L x = v in place, for a factor of m columns. */
+	void		(*substitute) (const double *factor, size_t m, double *v);
+
+	/*
+	 * The same for CT_BATCH right-hand sides, element i of number b being
+	 * v[i * CT_BATCH + b].  Same bits as substitute().
+	 */
+	void		(*substitute_batch) (const double *factor, size_t m,
+									 double *v);
+
+	/*
+	 * One step of a Cholesky factorization: subtracts the contributions of
+	 * columns first .. last - 1 from the CT_FACTOR_PANEL columns that start
+	 * at number k >= last, in the rows below their triangle, which are k +
+	 * CT_FACTOR_PANEL .. m - 1.
+	 */
+	void		(*factor_update) (double *factor, size_t m, size_t k,
+								  size_t first, size_t last);
 } CtKernelTable;
+
+/* where row i of column j is in a factor of m columns, i >= j */
+static inline size_t
+ct_factor_at(size_t m, size_t i, size_t j)
+{
+	return j * m - j * (j + 1) / 2 + i;
+}
 
 extern const CtKernelTable ct_kernel_scalar;
 extern const CtKernelTable ct_kernel_avx2;

@@ -25,7 +25,8 @@ typedef enum CtElement
 /* values are on disk */
 typedef enum CtMetricId
 {
-	CT_METRIC_EUCLIDEAN = 1
+	CT_METRIC_EUCLIDEAN = 1,
+	CT_METRIC_RESIDUAL = 2
 } CtMetricId;
 
 /* level of a node whose subtree is one single place */
@@ -33,11 +34,22 @@ typedef enum CtMetricId
 /* level of a node whose radius does not fit a double */
 #define CT_LEVEL_INF	32000
 
+/* limits of the expansion base */
+#define CT_MIN_BASE		1.05
+#define CT_MAX_BASE		16.0
+
 struct CtSpace;
+struct CtModel;
 
 /*
- * A metric is this table.  Points are vectors of space->dims elements of
- * type space->element; a query is always a vector of doubles.
+ * A metric is this table.  A stored vector has space->size elements of type
+ * space->element; a query has as many doubles.  Of these the first
+ * space->dims are coordinates; the residual metric's records have more
+ * (ct_model.h).
+ *
+ * Two distances are told apart.  The reported one is that of the operator.
+ * Covering radii are measured in the cover distance, an increasing function
+ * of it that prunes best: for the residual metric the angle (ct_bounds.c).
  */
 typedef struct CtMetric
 {
@@ -48,14 +60,21 @@ typedef struct CtMetric
 	double		(*distance) (const struct CtSpace *space, const double *query,
 							 const void *vector);
 
-	/* the same for n points stored by column, stride elements apart */
+	/* cover distance of the same */
+	double		(*cover_distance) (const struct CtSpace *space,
+								   const double *query, const void *vector);
+
+	/*
+	 * The (cover) distances of n points stored by column, stride elements
+	 * apart; NULL for metrics whose vectors are never stored so.
+	 */
 	void		(*distances) (const struct CtSpace *space, const double *query,
 							  const void *columns, size_t stride, size_t n,
 							  double *dist);
 
 	/*
-	 * Bound of the relative error of a computed distance, as a multiple of
-	 * the rounding unit 2^-53.
+	 * Bound of the relative error of a computed cover distance, as a multiple
+	 * of the rounding unit 2^-53, beyond what space->slack covers.
 	 */
 	double		(*error_units) (int dims);
 } CtMetric;
@@ -67,28 +86,44 @@ typedef struct CtSpace
 	const CtKernelTable *kernels;
 	CtElement	element;
 	int			dims;
+	int			size;			/* elements of a vector */
 	double		base;			/* expansion base of the tree */
 	double		log_base;
 	double		error;			/* relative error of a computed distance */
+
+	/* residual metric only */
+	const struct CtModel *model;	/* or NULL */
+	bool		without_nugget; /* distances of places, not of rows */
+	double		slack;			/* absolute error of a computed correlation */
 } CtSpace;
 
 extern const CtMetric ct_metric_euclidean;
+extern const CtMetric ct_metric_residual;
 
 extern const CtMetric *ct_metric_lookup(int id);
 extern void ct_space_init(CtSpace *space, const CtMetric *metric,
 						  const CtKernelTable *kernels, CtElement element,
 						  int dims, double base);
+extern void ct_space_set_model(CtSpace *space, const struct CtModel *model);
 extern size_t ct_element_size(CtElement element);
+extern double ct_correlation_distance(double rho);
+extern double ct_correlation_angle(double rho);
+extern double ct_cover_distance(const CtSpace *space, const double *query,
+								const void *vector);
 
 /* ct_bounds.c */
 extern double ct_lower_bound(const CtSpace *space, double dist, double radius);
 extern void ct_lower_bounds(const CtSpace *space, int n, const double *dist,
 							const double *radii, double *bounds);
 extern double ct_annulus_bound(const CtSpace *space, double dist, double delta);
+extern double ct_correlation_bound(const CtSpace *space, double rho);
 extern double ct_radius_up(const CtSpace *space, double dist);
 extern double ct_radius_sum(const CtSpace *space, double dist, double radius);
 extern int	ct_level_of(const CtSpace *space, double dist);
 extern double ct_level_radius(const CtSpace *space, int level);
+
+/* the kernels that this session uses (covertree.c) */
+extern const CtKernelTable *ct_kernels(void);
 
 /* core's distance of two points in the plane (operator point <-> point) */
 extern double ct_hypot_distance(const double *a, const double *b);

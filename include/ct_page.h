@@ -15,6 +15,7 @@
 #define CT_PAGE_H
 
 #include "ct_format.h"
+#include "ct_model_cache.h"
 
 #include "utils/relcache.h"
 
@@ -23,10 +24,21 @@ typedef struct CtIndex
 {
 	Relation	rel;
 	CtMetaData	meta;			/* shape fields are current; counts are not */
-	CtSpace		space;			/* valid when meta.dims > 0 */
+
+	/*
+	 * Valid when meta.dims > 0.  A point in memory is point_size doubles: the
+	 * coordinates, or the record of the residual metric.
+	 */
+	int			point_size;
+	CtSpace		space;			/* index's metric, query and stored point */
+	CtSpace		cover;			/* the same for two points in memory */
+	CtSpace		shape;			/* distances that shape the tree, likewise */
+	bool		shape_is_cover;
+
 	bool		external;		/* points live in vector pages */
 	size_t		vector_bytes;
-	int			vectors_per_page;
+	int			vectors_per_group;
+	int			group_pages;
 	CtLayout	leaf;
 	CtLayout	routing;
 	bool		unlogged_build; /* pages are logged when the build ends */
@@ -53,6 +65,9 @@ typedef struct CtNode
 	char	   *points;			/* column-wise coordinates, or NULL */
 	CtLocator  *locators;		/* or NULL */
 	double	   *deltas;
+	CtBasis    *basis;			/* these three: residual leaves, else NULL */
+	float	   *rests;
+	float	   *shares;			/* by column */
 	double	   *radii;
 	CtLink	   *links;
 	CtEntryMeta *metas;
@@ -74,6 +89,13 @@ extern void ct_meta_init_page(Page page, const CtMetaData *meta);
 extern void ct_meta_update_counts(CtIndex *index, double rows, double nulls,
 								  uint32 routing_pages, uint32 leaf_pages);
 extern void ct_meta_set_dims(CtIndex *index, int dims);
+extern void ct_meta_lower_variance(CtIndex *index, double variance);
+extern void ct_index_expand(CtIndex *index, size_t n,
+							const double *locations, double *points);
+extern bool ct_index_follow_variance(CtIndex *index);
+extern const CtModel *ct_index_model(CtIndex *index);
+extern void ct_model_write_page(Page page, const CtModel *model, int part);
+extern int	ct_model_page_count(const CtModel *model);
 extern void ct_meta_set_vacuuming(CtIndex *index, bool vacuuming);
 
 /* ct_page.c */
@@ -90,17 +112,18 @@ extern void ct_page_corrupted(CtIndex *index, BlockNumber block,
 							  const char *detail) pg_attribute_noreturn();
 extern CtPageKind ct_page_kind(Page page);
 extern CtPin ct_new_page(CtIndex *index);
+extern void ct_new_group(CtIndex *index, int npages, CtPin *pins);
 extern uint32 ct_next_incarnation(CtPin pin);
 extern void ct_free_page(CtIndex *index, BlockNumber block);
 extern void ct_finish_free_space(CtIndex *index);
 extern BlockNumber ct_block_count(CtIndex *index);
 extern BlockNumber ct_block_count_locked(CtIndex *index);
+extern double ct_peek_variance(CtIndex *index);
 
 /* ct_page_wal.c */
 extern CtEdit *ct_edit_begin(CtIndex *index);
 extern Page ct_edit_page(CtEdit *edit, CtPin pin, bool whole);
 extern void ct_edit_commit(CtEdit *edit);
-extern void ct_edit_abort(CtEdit *edit);
 extern void ct_log_build(CtIndex *index);
 
 /* ct_node.c */
@@ -118,12 +141,24 @@ extern void ct_node_get_point(CtIndex *index, const CtNode *node, int slot,
 							  double *point);
 extern void ct_node_distances(CtIndex *index, const CtNode *node,
 							  const double *query, double *dist);
+extern void ct_node_shape_distances(CtIndex *index, const CtNode *node,
+									const double *query, double *dist);
+extern void ct_node_projection(const CtNode *node, CtProjection *projection);
+extern void ct_node_put_shares(CtNode *node, int slot, const CtShares *shares);
 
 /* ct_vector.c */
 extern CtLocator ct_vector_store(CtIndex *index, const double *point,
 								 int state);
 extern void ct_vector_mark_pivot(CtIndex *index, CtLocator locator);
+extern double ct_vector_shape_distance(CtIndex *index, CtLocator locator,
+									   const double *query);
+extern void ct_vector_location(CtIndex *index, CtLocator locator,
+							   double *location);
 extern void ct_vector_read(CtIndex *index, CtLocator locator, double *point);
+extern double ct_vector_cover_distance(CtIndex *index, CtLocator locator,
+									   const double *query);
+extern double ct_vector_correlation(CtIndex *index, CtLocator locator,
+									const double *query);
 extern double ct_vector_distance(CtIndex *index, CtLocator locator,
 								 const double *query);
 extern void ct_vector_free(CtIndex *index, CtLocator *locators, int n);

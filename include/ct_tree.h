@@ -38,6 +38,7 @@ typedef struct CtResult
 	ItemPointerData tid;
 	double		dist;
 	bool		isnull;
+	CtLocator	locator;		/* where points are in vector pages */
 } CtResult;
 
 /* ct_search.c */
@@ -49,7 +50,7 @@ extern void ct_search_destroy(CtSearch *search);
 extern CtSearchStats *ct_search_stats(CtSearch *search);
 
 /* a cell with more rows is opened: its level gains a net of its own */
-#define CT_CELL_ROWS	64
+#define CT_CELL_ROWS	96
 
 extern int	ct_cell_rows(const CtIndex *index);
 
@@ -66,8 +67,23 @@ extern bool ct_split_routing(CtIndex *index, CtPin parent_pin, int link,
 							 CtPin pin);
 extern void ct_grow_root(CtIndex *index, CtPin root_pin);
 
+/* ct_basis.c */
+typedef struct CtBasisFit CtBasisFit;
+
+extern void ct_basis_shares(CtIndex *index, const CtNode *leaf,
+							const double *point, CtShares *shares);
+extern void ct_basis_form(const CtProjectionFit *fit,
+						  const CtLocator *locators, CtBasis *basis);
+extern CtBasisFit *ct_basis_for_leaf(CtIndex *index, const CtNode *leaf,
+									 const CtNode *parent, int link,
+									 const double *points, const int *slots,
+									 int count, const int *pivots, int k);
+extern void ct_basis_install(CtIndex *index, CtNode *leaf,
+							 const CtBasisFit *fit);
+
 /* ct_nulls.c */
 extern void ct_nulls_insert(CtIndex *index, ItemPointer tid);
+extern int	ct_compare_tids(const void *a, const void *b);
 extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
 
 /* ct_bulk.c */

@@ -38,6 +38,15 @@ SELECT count(*), count(d) FROM nul_result;
 SELECT (SELECT count(*) FROM nul) = count(*) AS complete FROM nul_result;
 DROP TABLE nul_result;
 DEALLOCATE nul_q;
+PREPARE nul_order (double precision[]) AS
+	SELECT ctid AS row FROM nul ORDER BY pt <~> $1;
+CREATE TEMP TABLE nul_result AS EXECUTE nul_order (NULL);
+SELECT count(*) AS out_of_order
+	FROM (SELECT row, lag(row) OVER (ORDER BY ctid) AS before
+		  FROM nul_result) AS r
+	WHERE before >= row;
+DROP TABLE nul_result;
+DEALLOCATE nul_order;
 SELECT count(n.id), count(n.d)
 	FROM (VALUES ('{3,4}'::double precision[]), (NULL), ('{5,6}')) AS q (pt),
 		LATERAL (SELECT id, nul.pt <~> q.pt AS d FROM nul

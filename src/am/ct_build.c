@@ -41,9 +41,15 @@ typedef struct BuildState
 	double		nulls;
 } BuildState;
 
-static void
+/*
+ * Fills the metadata of a new index.  Returns the model of a residual index,
+ * else NULL.
+ */
+static const CtModel *
 fill_meta(Relation rel, const CtOpclass *opclass, CtMetaData *meta)
 {
+	const CtModel *model = NULL;
+
 	memset(meta, 0, sizeof(CtMetaData));
 	meta->magic = CT_MAGIC;
 	meta->version = CT_FORMAT_VERSION;
@@ -53,6 +59,16 @@ fill_meta(Relation rel, const CtOpclass *opclass, CtMetaData *meta)
 	meta->base = ct_option_base(rel);
 	meta->nulls_head = InvalidBlockNumber;
 	meta->nulls_tail = InvalidBlockNumber;
+	if (opclass->metric == CT_METRIC_RESIDUAL)
+	{
+		model = ct_model_by_name(ct_option_model(rel));
+		meta->model_bytes = model->bytes;
+		meta->model_pages = ct_model_page_count(model);
+		memcpy(meta->model_fingerprint, model->fingerprint,
+			   CT_FINGERPRINT_BYTES);
+		meta->min_variance = model->variance + model->nugget;
+	}
+	return model;
 }
 
 /* An empty root page; columns do not exist before the dimension is known. */
@@ -65,11 +81,16 @@ init_root_page(Page page)
 	ct_node_header(page)->right = InvalidBlockNumber;
 }
 
-/* Writes metapage and root page of an empty index into a fork. */
+/*
+ * Writes metapage, root page and model (or NULL) of an empty index into a
+ * fork.
+ */
 static void
-write_empty(Relation rel, ForkNumber fork, const CtMetaData *meta, bool log)
+write_empty(Relation rel, ForkNumber fork, const CtMetaData *meta,
+			const CtModel *model, bool log)
 {
-	for (BlockNumber block = CT_META_BLOCK; block <= CT_ROOT_BLOCK; block++)
+	for (BlockNumber block = CT_META_BLOCK;
+		 block <= CT_ROOT_BLOCK + meta->model_pages; block++)
 	{
 		Buffer		buffer = ReadBufferExtended(rel, fork, P_NEW, RBM_NORMAL, NULL);
 		Page		page = BufferGetPage(buffer);
@@ -79,8 +100,10 @@ write_empty(Relation rel, ForkNumber fork, const CtMetaData *meta, bool log)
 		START_CRIT_SECTION();
 		if (block == CT_META_BLOCK)
 			ct_meta_init_page(page, meta);
-		else
+		else if (block == CT_ROOT_BLOCK)
 			init_root_page(page);
+		else
+			ct_model_write_page(page, model, block - CT_ROOT_BLOCK - 1);
 		MarkBufferDirty(buffer);
 		if (log)
 			log_newpage_buffer(buffer, false);
@@ -93,9 +116,9 @@ void
 ctbuildempty(Relation rel)
 {
 	CtMetaData	meta;
+	const CtModel *model = fill_meta(rel, ct_opclass(rel), &meta);
 
-	fill_meta(rel, ct_opclass(rel), &meta);
-	write_empty(rel, INIT_FORKNUM, &meta, true);
+	write_empty(rel, INIT_FORKNUM, &meta, model, true);
 }
 
 static void
@@ -123,7 +146,7 @@ build_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull,
 	{
 		MemoryContext old = MemoryContextSwitchTo(state->context);
 
-		ct_check_dims(rel, dims, state->opclass->element);
+		ct_check_dims(index, dims);
 		ct_meta_set_dims(index, dims);
 		state->bulk = ct_bulk_begin(index, maintenance_work_mem * (Size) 1024,
 									state->nthreads);
@@ -143,6 +166,7 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
 	BuildState	state = {0};
 	CtMetaData	meta;
+	const CtModel *model;
 	double		rows;
 
 	if (RelationGetNumberOfBlocks(rel) != 0)
@@ -161,8 +185,8 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 						 Max((int) sysconf(_SC_NPROCESSORS_ONLN), 1));
 	state.point = palloc(sizeof(double) * CT_MAX_DIMS);
 
-	fill_meta(rel, state.opclass, &meta);
-	write_empty(rel, MAIN_FORKNUM, &meta, false);
+	model = fill_meta(rel, state.opclass, &meta);
+	write_empty(rel, MAIN_FORKNUM, &meta, model, false);
 	state.index = ct_index_open(rel);
 	state.index->unlogged_build = true;
 

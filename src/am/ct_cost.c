@@ -17,15 +17,54 @@
 
 #include <math.h>
 
+#include "access/genam.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "utils/float.h"
 #include "utils/selfuncs.h"
 
 #include "ct_am.h"
+#include "ct_page.h"
+#include "ct_residual_query.h"
 
 /* leaves that touch the neighbourhood of a query, by dimension: c * 1.5^d */
 #define FIRST_LEAVES(pages)	Min(16.0, (pages))
+
+/*
+ * Is this an ordering by a query of another model than the index's?  What the
+ * operand is worth is estimated where the planner can.
+ */
+static bool
+other_model(PlannerInfo *root, IndexPath *path)
+{
+	OpExpr	   *order = linitial(path->indexorderbys);
+	Node	   *operand;
+	Relation	rel;
+	CtIndex    *index;
+	CtResidualQuery query;
+	bool		other;
+
+	if (!IsA(order, OpExpr) || list_length(order->args) != 2)
+		return false;
+	rel = index_open(path->indexinfo->indexoid, NoLock);
+	if (ct_opclass(rel)->metric != CT_METRIC_RESIDUAL)
+	{
+		index_close(rel, NoLock);
+		return false;
+	}
+	operand = estimate_expression_value(root, lsecond(order->args));
+	if (!IsA(operand, Const) || ((Const *) operand)->constisnull)
+	{
+		index_close(rel, NoLock);
+		return false;
+	}
+	ct_residual_query_read(((Const *) operand)->constvalue, &query);
+	index = ct_index_open(rel);
+	other = memcmp(query.fingerprint, index->meta.model_fingerprint,
+				   CT_FINGERPRINT_BYTES) != 0;
+	index_close(rel, NoLock);
+	return other;
+}
 
 void
 ctcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
@@ -46,6 +85,16 @@ ctcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 		*selectivity = 0;
 		*correlation = 0;
 		*pages = 0;
+		return;
+	}
+
+	if (other_model(root, path))
+	{
+		/* the scan would refuse to run */
+		*startup_cost = *total_cost = 1.0e10;
+		*selectivity = 1.0;
+		*correlation = 0;
+		*pages = path->indexinfo->pages;
 		return;
 	}
 

@@ -21,6 +21,8 @@ PG_FUNCTION_INFO_V1(covertree_handler);
 PG_FUNCTION_INFO_V1(covertree_float8_euclidean_support);
 PG_FUNCTION_INFO_V1(covertree_float4_euclidean_support);
 PG_FUNCTION_INFO_V1(covertree_point_euclidean_support);
+PG_FUNCTION_INFO_V1(covertree_float8_residual_support);
+PG_FUNCTION_INFO_V1(covertree_float4_residual_support);
 
 static const CtOpclass float8_euclidean = {
 	CT_METRIC_EUCLIDEAN, CT_ELEMENT_FLOAT8, CT_ARG_FLOAT8_ARRAY
@@ -30,6 +32,12 @@ static const CtOpclass float4_euclidean = {
 };
 static const CtOpclass point_euclidean = {
 	CT_METRIC_EUCLIDEAN, CT_ELEMENT_FLOAT8, CT_ARG_POINT
+};
+static const CtOpclass float8_residual = {
+	CT_METRIC_RESIDUAL, CT_ELEMENT_FLOAT8, CT_ARG_FLOAT8_ARRAY
+};
+static const CtOpclass float4_residual = {
+	CT_METRIC_RESIDUAL, CT_ELEMENT_FLOAT8, CT_ARG_FLOAT4_ARRAY
 };
 
 Datum
@@ -48,6 +56,20 @@ Datum
 covertree_point_euclidean_support(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_POINTER(&point_euclidean);
+}
+
+/* records are always double, whatever the column is */
+
+Datum
+covertree_float8_residual_support(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(&float8_residual);
+}
+
+Datum
+covertree_float4_residual_support(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(&float4_residual);
 }
 
 /* What the operator class of an index says about its column. */

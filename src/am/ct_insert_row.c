@@ -16,15 +16,40 @@
 #include "ct_am.h"
 #include "ct_tree.h"
 
-/* raises an error if no page could hold one point of this dimension */
-void
-ct_check_dims(Relation rel, int dims, CtElement element)
+/* Raises an error unless the index's model fits points of this dimension. */
+static void
+check_model_dims(CtIndex *index, int dims)
 {
+	const CtModel *model = ct_index_model(index);
+	Size		bytes;
+
+	model = ct_model_for_dims(model, dims, ct_option_model(index->rel));
+	bytes = ct_model_record_size(model) * sizeof(double);
+	if (bytes > CT_MAX_GROUP * CT_VECTOR_SPACE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("points with %d dimensions and %u inducing points are too large for index \"%s\"",
+						dims, model->m, RelationGetRelationName(index->rel)),
+				 errdetail("Dimensions and inducing points together may be at most %d.",
+						   (int) (CT_MAX_GROUP * CT_VECTOR_SPACE / sizeof(double)) - 1)));
+}
+
+/* Raises an error if the index cannot hold points of this dimension. */
+void
+ct_check_dims(CtIndex *index, int dims)
+{
+	CtElement	element = (CtElement) index->meta.element;
+
+	if (index->meta.metric == CT_METRIC_RESIDUAL)
+	{
+		check_model_dims(index, dims);
+		return;
+	}
 	if (dims > ct_max_dims(element))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("point with %d dimensions is too large for index \"%s\"",
-						dims, RelationGetRelationName(rel)),
+						dims, RelationGetRelationName(index->rel)),
 				 errdetail("The largest dimension that fits a page is %d for this column type.",
 						   ct_max_dims(element)),
 				 element == CT_ELEMENT_FLOAT8 ?
@@ -48,14 +73,20 @@ ctinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid,
 	else
 	{
 		const CtOpclass *opclass = ct_opclass(rel);
-		double	   *point = palloc(sizeof(double) * CT_MAX_DIMS);
-		int			dims = ct_point_read(values[0], opclass->column_type, point);
+		double	   *location = palloc(sizeof(double) * CT_MAX_DIMS);
+		double	   *point;
+		int			dims = ct_point_read(values[0], opclass->column_type,
+										 location);
 
-		ct_check_dims(rel, dims, opclass->element);
 		if (index->meta.dims == 0)
+		{
+			ct_check_dims(index, dims);
 			ct_meta_set_dims(index, dims);
+		}
 		if (dims != index->meta.dims)
 			ct_dims_mismatch(index->meta.dims, dims);
+		point = palloc(sizeof(double) * index->point_size);
+		ct_index_expand(index, 1, location, point);
 		ct_insert(index, point, tid);
 	}
 	MemoryContextSwitchTo(old);

@@ -56,6 +56,29 @@ validate_function(Form_pg_amproc proc, const char *family)
 	return ok;
 }
 
+/* Is this the extension's type residual_query? */
+static bool
+is_residual_query(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	bool		result = HeapTupleIsValid(tuple) &&
+		strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname),
+			   "residual_query") == 0;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Can a scan read a right operand of this type? */
+static bool
+is_operand(Oid type)
+{
+	CtArgType	arg_type;
+
+	return ct_arg_type_from_oid(type, &arg_type) || is_residual_query(type);
+}
+
 static bool
 validate_operator(Form_pg_amop op, const char *family)
 {
@@ -87,7 +110,8 @@ validate_operator(Form_pg_amop op, const char *family)
 		ok = false;
 	}
 	if (!check_amop_signature(op->amopopr, FLOAT8OID, op->amoplefttype,
-							  op->amoprighttype))
+							  op->amoprighttype) ||
+		!is_operand(op->amoprighttype))
 	{
 		ereport(INFO,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
@@ -103,7 +127,9 @@ ctvalidate(Oid opclassoid)
 {
 	bool		result = true;
 	bool		has_metric = false;
+	bool		has_options = false;
 	bool		has_operator = false;
+	bool		needs_options = false;
 	HeapTuple	class_tuple;
 	HeapTuple	family_tuple;
 	Form_pg_opclass class_form;
@@ -135,6 +161,9 @@ ctvalidate(Oid opclassoid)
 		if (proc->amprocnum == CT_SUPPORT_METRIC &&
 			proc->amproclefttype == class_form->opcintype)
 			has_metric = true;
+		if (proc->amprocnum == CT_SUPPORT_OPTIONS &&
+			proc->amproclefttype == class_form->opcintype)
+			has_options = true;
 	}
 	for (int i = 0; i < ops->n_members; i++)
 	{
@@ -143,7 +172,10 @@ ctvalidate(Oid opclassoid)
 		result &= validate_operator(op, family);
 		if (op->amopstrategy == CT_STRATEGY_DISTANCE &&
 			op->amoplefttype == class_form->opcintype)
+		{
 			has_operator = true;
+			needs_options |= is_residual_query(op->amoprighttype);
+		}
 	}
 	if (!has_metric)
 	{
@@ -152,6 +184,15 @@ ctvalidate(Oid opclassoid)
 				 errmsg("operator class \"%s\" of access method %s is missing support function %d",
 						NameStr(class_form->opcname), "covertree",
 						CT_SUPPORT_METRIC)));
+		result = false;
+	}
+	if (needs_options && !has_options)
+	{
+		ereport(INFO,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("operator class \"%s\" of access method %s is missing support function %d",
+						NameStr(class_form->opcname), "covertree",
+						CT_SUPPORT_OPTIONS)));
 		result = false;
 	}
 	if (!has_operator)

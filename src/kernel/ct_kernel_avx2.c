@@ -19,6 +19,9 @@
 
 #define CT_TARGET			__attribute__((target("avx2")))
 #define VECTOR_LANES		4
+#define TILE_ROWS			4
+#define TILE_VECTORS		2
+#define UPDATE_VECTORS		1
 
 typedef __m256d Vector;
 typedef __m256d Flags;			/* sign bit set: not to be trusted */
@@ -48,6 +51,42 @@ vector_add(Vector a, Vector b)
 }
 
 CT_INLINE CT_TARGET Vector
+vector_sub(Vector a, Vector b)
+{
+	return _mm256_sub_pd(a, b);
+}
+
+CT_INLINE CT_TARGET Vector
+vector_mul(Vector a, Vector b)
+{
+	Vector		product = _mm256_mul_pd(a, b);
+
+	/* no instruction, but no compiler contracts across it */
+	__asm__("" : "+x"(product));
+	return product;
+}
+
+CT_INLINE CT_TARGET Vector
+vector_div(Vector a, Vector b)
+{
+	return _mm256_div_pd(a, b);
+}
+
+/* a > b ? a : b */
+CT_INLINE CT_TARGET Vector
+vector_max(Vector a, Vector b)
+{
+	return _mm256_max_pd(a, b);
+}
+
+/* a < b ? a : b */
+CT_INLINE CT_TARGET Vector
+vector_min(Vector a, Vector b)
+{
+	return _mm256_min_pd(a, b);
+}
+
+CT_INLINE CT_TARGET Vector
 vector_sqrt(Vector v)
 {
 	return _mm256_sqrt_pd(v);
@@ -56,12 +95,28 @@ vector_sqrt(Vector v)
 CT_INLINE CT_TARGET Vector
 vector_square(Vector a, Vector b)
 {
-	Vector		diff = _mm256_sub_pd(a, b);
-	Vector		square = _mm256_mul_pd(diff, diff);
+	Vector		diff = vector_sub(a, b);
 
-	/* no instruction, but no compiler contracts across it */
-	__asm__("" : "+x"(square));
-	return square;
+	return vector_mul(diff, diff);
+}
+
+/* 2^(k + 128) of a sum of WHOLE_SHIFTER and k */
+CT_INLINE CT_TARGET Vector
+vector_power(Vector shifted)
+{
+	__m256i		bits = _mm256_slli_epi64(_mm256_castpd_si256(shifted), 52);
+
+	bits = _mm256_add_epi64(bits, _mm256_set1_epi64x((1023LL + 128) << 52));
+	return _mm256_castsi256_pd(bits);
+}
+
+CT_INLINE CT_TARGET double
+vector_halves(Vector sum)
+{
+	__m128d		pair = _mm_add_pd(_mm256_castpd256_pd128(sum),
+								  _mm256_extractf128_pd(sum, 1));
+
+	return _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
 }
 
 CT_INLINE CT_TARGET Vector
@@ -150,6 +205,7 @@ flags_any(Flags flags)
 }
 
 #include "ct_kernel_columns.h"
+#include "ct_kernel_features.h"
 
 /* add the squares of up to four differences, from number j on */
 CT_INLINE CT_TARGET Vector
@@ -210,10 +266,8 @@ root_of_squares(const double *q, const void *x, size_t element_size,
 	sum12 = add_squares_some(sum12, q, x, element_size, j + 12, dim);
 
 	sum0 = vector_add(vector_add(sum0, sum8), vector_add(sum4, sum12));
-	pair = _mm_add_pd(_mm256_castpd256_pd128(sum0),
-					  _mm256_extractf128_pd(sum0, 1));
-	pair = _mm_add_sd(pair, _mm_unpackhi_pd(pair, pair));
-	sum = _mm_cvtsd_f64(pair);
+	sum = vector_halves(sum0);
+	pair = _mm_set_sd(sum);
 	*trusted = (sum >= CT_SUM_MIN && sum <= CT_SUM_MAX);
 	return _mm_cvtsd_f64(_mm_sqrt_sd(pair, pair));
 }
@@ -309,7 +363,12 @@ const CtKernelTable ct_kernel_avx2 = {
 	.l2_f32 = l2_f32_avx2,
 	.l2_columns_f64 = l2_columns_f64_avx2,
 	.l2_columns_f32 = l2_columns_f32_avx2,
-	.argmin_f64 = argmin_f64_avx2
+	.argmin_f64 = argmin_f64_avx2,
+	.dot_f64 = dot_f64,
+	.covariances = covariances,
+	.substitute = substitute,
+	.substitute_batch = substitute_batch,
+	.factor_update = factor_update
 };
 
 #endif							/* __x86_64__ */

@@ -22,6 +22,9 @@
 #define CT_TARGET \
 	__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw")))
 #define VECTOR_LANES		8
+#define TILE_ROWS			8
+#define TILE_VECTORS		2
+#define UPDATE_VECTORS		2
 
 typedef __m512d Vector;
 typedef __mmask8 Mask;
@@ -46,6 +49,42 @@ vector_add(Vector a, Vector b)
 }
 
 CT_INLINE CT_TARGET Vector
+vector_sub(Vector a, Vector b)
+{
+	return _mm512_sub_pd(a, b);
+}
+
+CT_INLINE CT_TARGET Vector
+vector_mul(Vector a, Vector b)
+{
+	Vector		product = _mm512_mul_pd(a, b);
+
+	/* no instruction, but no compiler contracts across it */
+	__asm__("" : "+v"(product));
+	return product;
+}
+
+CT_INLINE CT_TARGET Vector
+vector_div(Vector a, Vector b)
+{
+	return _mm512_div_pd(a, b);
+}
+
+/* a > b ? a : b */
+CT_INLINE CT_TARGET Vector
+vector_max(Vector a, Vector b)
+{
+	return _mm512_max_pd(a, b);
+}
+
+/* a < b ? a : b */
+CT_INLINE CT_TARGET Vector
+vector_min(Vector a, Vector b)
+{
+	return _mm512_min_pd(a, b);
+}
+
+CT_INLINE CT_TARGET Vector
 vector_sqrt(Vector v)
 {
 	return _mm512_sqrt_pd(v);
@@ -54,12 +93,30 @@ vector_sqrt(Vector v)
 CT_INLINE CT_TARGET Vector
 vector_square(Vector a, Vector b)
 {
-	Vector		diff = _mm512_sub_pd(a, b);
-	Vector		square = _mm512_mul_pd(diff, diff);
+	Vector		diff = vector_sub(a, b);
 
-	/* no instruction, but no compiler contracts across it */
-	__asm__("" : "+v"(square));
-	return square;
+	return vector_mul(diff, diff);
+}
+
+/* 2^(k + 128) of a sum of WHOLE_SHIFTER and k */
+CT_INLINE CT_TARGET Vector
+vector_power(Vector shifted)
+{
+	__m512i		bits = _mm512_slli_epi64(_mm512_castpd_si512(shifted), 52);
+
+	bits = _mm512_add_epi64(bits, _mm512_set1_epi64((1023LL + 128) << 52));
+	return _mm512_castsi512_pd(bits);
+}
+
+CT_INLINE CT_TARGET double
+vector_halves(Vector sum)
+{
+	__m256d		half = _mm256_add_pd(_mm512_castpd512_pd256(sum),
+									 _mm512_extractf64x4_pd(sum, 1));
+	__m128d		pair = _mm_add_pd(_mm256_castpd256_pd128(half),
+								  _mm256_extractf128_pd(half, 1));
+
+	return _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
 }
 
 CT_INLINE CT_TARGET Vector
@@ -124,6 +181,7 @@ flags_any(Flags flags)
 }
 
 #include "ct_kernel_columns.h"
+#include "ct_kernel_features.h"
 
 /* add the squares of up to eight differences, from number j on */
 CT_INLINE CT_TARGET Vector
@@ -151,7 +209,6 @@ root_of_squares(const double *q, const void *x, size_t element_size,
 	const char *p = x;
 	Vector		sum0 = vector_zero();
 	Vector		sum8 = vector_zero();
-	__m256d		half;
 	__m128d		pair;
 	double		sum;
 	size_t		j = 0;
@@ -175,12 +232,8 @@ root_of_squares(const double *q, const void *x, size_t element_size,
 	sum8 = add_squares_some(sum8, q, x, element_size, j + 8, dim);
 
 	sum0 = vector_add(sum0, sum8);
-	half = _mm256_add_pd(_mm512_castpd512_pd256(sum0),
-						 _mm512_extractf64x4_pd(sum0, 1));
-	pair = _mm_add_pd(_mm256_castpd256_pd128(half),
-					  _mm256_extractf128_pd(half, 1));
-	pair = _mm_add_sd(pair, _mm_unpackhi_pd(pair, pair));
-	sum = _mm_cvtsd_f64(pair);
+	sum = vector_halves(sum0);
+	pair = _mm_set_sd(sum);
 	*trusted = (sum >= CT_SUM_MIN && sum <= CT_SUM_MAX);
 	return _mm_cvtsd_f64(_mm_sqrt_sd(pair, pair));
 }
@@ -279,7 +332,12 @@ const CtKernelTable ct_kernel_avx512 = {
 	.l2_f32 = l2_f32_avx512,
 	.l2_columns_f64 = l2_columns_f64_avx512,
 	.l2_columns_f32 = l2_columns_f32_avx512,
-	.argmin_f64 = argmin_f64_avx512
+	.argmin_f64 = argmin_f64_avx512,
+	.dot_f64 = dot_f64,
+	.covariances = covariances,
+	.substitute = substitute,
+	.substitute_batch = substitute_batch,
+	.factor_update = factor_update
 };
 
 #endif							/* __x86_64__ */

@@ -248,6 +248,119 @@ argmin_f64_scalar(const double *keys, size_t n)
 	return position;
 }
 
+/* -------- covariances and features -------- */
+
+/* vectors of one double */
+#define CT_TARGET
+#define VECTOR_LANES		1
+#define TILE_ROWS			4
+#define TILE_VECTORS		2
+#define UPDATE_VECTORS		1
+
+typedef double Vector;
+typedef int Mask;				/* always full */
+
+CT_INLINE Vector
+vector_zero(void)
+{
+	return 0.0;
+}
+
+CT_INLINE Vector
+vector_set(double value)
+{
+	return value;
+}
+
+CT_INLINE Vector
+vector_add(Vector a, Vector b)
+{
+	return a + b;
+}
+
+CT_INLINE Vector
+vector_sub(Vector a, Vector b)
+{
+	return a - b;
+}
+
+CT_INLINE Vector
+vector_mul(Vector a, Vector b)
+{
+	return a * b;
+}
+
+CT_INLINE Vector
+vector_div(Vector a, Vector b)
+{
+	return a / b;
+}
+
+CT_INLINE Vector
+vector_sqrt(Vector v)
+{
+	return sqrt(v);
+}
+
+CT_INLINE Vector
+vector_max(Vector a, Vector b)
+{
+	return a > b ? a : b;
+}
+
+CT_INLINE Vector
+vector_min(Vector a, Vector b)
+{
+	return a < b ? a : b;
+}
+
+/* 2^(k + 128) of a sum of WHOLE_SHIFTER and k */
+CT_INLINE Vector
+vector_power(Vector shifted)
+{
+	uint64_t	bits;
+	double		power;
+
+	memcpy(&bits, &shifted, sizeof(bits));
+	bits = (bits << 52) + ((UINT64_C(1023) + 128) << 52);
+	memcpy(&power, &bits, sizeof(power));
+	return power;
+}
+
+CT_INLINE double
+vector_halves(Vector sum)
+{
+	return sum;
+}
+
+CT_INLINE Vector
+vector_load(const void *p, size_t element_size)
+{
+	(void) element_size;		/* always of a double */
+	return load_f64(p);
+}
+
+CT_INLINE void
+vector_store(double *p, Vector v)
+{
+	store_f64(p, v);
+}
+
+CT_INLINE Mask
+mask_of(size_t count)
+{
+	return (int) count;
+}
+
+CT_INLINE Vector
+vector_load_some(const void *p, Mask mask, size_t element_size)
+{
+	(void) mask;
+	return vector_load(p, element_size);
+}
+
+#include "ct_kernel_features.h"
+
 const CtKernelTable ct_kernel_scalar = {
 	.level = CT_KERNEL_SCALAR,
 	.name = "scalar",
@@ -255,5 +368,10 @@ const CtKernelTable ct_kernel_scalar = {
 	.l2_f32 = l2_f32_scalar,
 	.l2_columns_f64 = l2_columns_f64_scalar,
 	.l2_columns_f32 = l2_columns_f32_scalar,
-	.argmin_f64 = argmin_f64_scalar
+	.argmin_f64 = argmin_f64_scalar,
+	.dot_f64 = dot_f64,
+	.covariances = covariances,
+	.substitute = substitute,
+	.substitute_batch = substitute_batch,
+	.factor_update = factor_update
 };

@@ -16,6 +16,20 @@
  * a distance or radius exceeds the range of double, the bound is zero; where
  * it is subnormal, CT_TINY covers the absolute error.
  *
+ * The residual metric's cover distance is the angle t = arccos |rho|, in
+ * 0 .. pi/2.  What is computed is |rho| with an absolute error of at most
+ * s = space->slack (ct_model_slack()), then d = sqrt(1 - |rho|) and
+ * t = 2 asin(d / sqrt(2)).  Since 1 - |rho| = 2 sin^2(t / 2), the true angle
+ * is within
+ *
+ *		2 asin(sqrt(sin^2(t / 2) - s / 2)) .. 2 asin(sqrt(sin^2(t / 2) + s / 2))
+ *
+ * (angle_down, angle_up; the relative error covers the roundings of d and
+ * asin).  If the true angle of q and x is at least a, the correlation computed
+ * for them is at most cos(a) + s, and the distance computed for them at least
+ * sqrt(2 sin^2(a / 2) - s) (angle_bound).  Radii are true angles, rounded up,
+ * whatever slack applied when they were stored.
+ *
  * IDENTIFICATION
  *	  src/metric/ct_bounds.c
  *
@@ -36,16 +50,72 @@ round_down(const CtSpace *space, double bound)
 	return (bound - CT_TINY) * (1.0 - 2.0 * space->error);
 }
 
+/* -------- angles -------- */
+
+/* no angle between lines is larger; rounded up */
+#define RIGHT_ANGLE		(M_PI_2 + 0x1p-50)
+
+/* The true angle is at least, or at most, this; angle was computed. */
+static double
+angle_down(const CtSpace *space, double angle)
+{
+	double		half = sin(angle / 2.0);
+	double		square = half * half * (1.0 - space->error) - space->slack / 2.0;
+
+	if (!(square > 0.0))
+		return 0.0;
+	return 2.0 * asin(sqrt(square)) * (1.0 - space->error);
+}
+
+static double
+angle_up(const CtSpace *space, double angle)
+{
+	double		half = sin(angle / 2.0);
+	double		square = half * half * (1.0 + space->error) + space->slack / 2.0;
+
+	if (!(square < 0.5))
+		return RIGHT_ANGLE;
+	return 2.0 * asin(sqrt(square)) * (1.0 + space->error);
+}
+
+/* A lower bound of computed distances whose true angle is at least angle. */
+static double
+angle_bound(const CtSpace *space, double angle)
+{
+	double		half;
+
+	if (!(angle > 0.0))
+		return 0.0;
+	half = sin((angle < M_PI_2 ? angle : M_PI_2) / 2.0);
+	return ct_correlation_bound(space,
+								1.0 - 2.0 * half * half * (1.0 - space->error));
+}
+
+/*
+ * A lower bound of computed distances whose true absolute correlation is at
+ * most rho.
+ */
+double
+ct_correlation_bound(const CtSpace *space, double rho)
+{
+	double		square = 1.0 - rho - space->slack - space->error;
+
+	return square > 0.0 ? sqrt(square) * (1.0 - space->error) : 0.0;
+}
+
+/* -------- bounds of distances -------- */
+
 /*
  * No point within radius of a pivot has a computed distance to the query
- * below the result; dist is the computed distance of query and pivot.
+ * below the result; dist is the computed cover distance of query and pivot.
  */
 double
 ct_lower_bound(const CtSpace *space, double dist, double radius)
 {
-	if (!(dist <= DBL_MAX && radius <= DBL_MAX))
-		return 0.0;
-	return round_down(space, dist * (1.0 - space->error) - radius);
+	double		bound;
+
+	ct_lower_bounds(space, 1, &dist, &radius, &bound);
+	return bound;
 }
 
 /* The same for n subtrees: a page's entries in one loop without calls. */
@@ -56,6 +126,12 @@ ct_lower_bounds(const CtSpace *space, int n, const double *dist,
 	double		down = 1.0 - space->error;
 	double		scale = 1.0 - 2.0 * space->error;
 
+	if (space->model)
+	{
+		for (int i = 0; i < n; i++)
+			bounds[i] = angle_bound(space, angle_down(space, dist[i]) - radii[i]);
+		return;
+	}
 	for (int i = 0; i < n; i++)
 	{
 		double		bound = dist[i] * down - radii[i];
@@ -75,6 +151,12 @@ ct_annulus_bound(const CtSpace *space, double dist, double delta)
 	double		outer;
 	double		inner;
 
+	if (space->model)
+	{
+		outer = angle_down(space, dist) - angle_up(space, delta);
+		inner = angle_down(space, delta) - angle_up(space, dist);
+		return angle_bound(space, outer > inner ? outer : inner);
+	}
 	if (!(dist <= DBL_MAX && delta <= DBL_MAX))
 		return 0.0;
 	outer = dist * (1.0 - space->error) - delta * (1.0 + space->error);
@@ -86,6 +168,8 @@ ct_annulus_bound(const CtSpace *space, double dist, double delta)
 double
 ct_radius_up(const CtSpace *space, double dist)
 {
+	if (space->model)
+		return angle_up(space, dist);
 	if (dist == 0.0)
 		return 0.0;				/* computed zero means equal coordinates */
 	return dist * (1.0 + 2.0 * space->error) + CT_TINY;
@@ -95,7 +179,13 @@ ct_radius_up(const CtSpace *space, double dist)
 double
 ct_radius_sum(const CtSpace *space, double dist, double radius)
 {
-	return ct_radius_up(space, ct_radius_up(space, dist) + radius);
+	double		sum = ct_radius_up(space, dist) + radius;
+
+	if (sum == radius)
+		return radius;
+	if (space->model)
+		return sum < M_PI_2 ? sum * (1.0 + space->error) : RIGHT_ANGLE;
+	return ct_radius_up(space, sum);
 }
 
 /* base^level, the covering distance of a level */

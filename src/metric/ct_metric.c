@@ -55,6 +55,7 @@ const CtMetric ct_metric_euclidean = {
 	.id = CT_METRIC_EUCLIDEAN,
 	.name = "euclidean",
 	.distance = euclidean_distance,
+	.cover_distance = euclidean_distance,
 	.distances = euclidean_distances,
 	.error_units = euclidean_error_units
 };
@@ -65,6 +66,8 @@ ct_metric_lookup(int id)
 {
 	if (id == CT_METRIC_EUCLIDEAN)
 		return &ct_metric_euclidean;
+	if (id == CT_METRIC_RESIDUAL)
+		return &ct_metric_residual;
 	return NULL;
 }
 
@@ -77,9 +80,21 @@ ct_space_init(CtSpace *space, const CtMetric *metric,
 	space->kernels = kernels;
 	space->element = element;
 	space->dims = dims;
+	space->size = dims;
 	space->base = base;
 	space->log_base = log(base);
 	space->error = metric->error_units(dims) * 0x1p-53;
+	space->model = NULL;
+	space->without_nugget = false;
+	space->slack = 0.0;
+}
+
+/* The distance in which radii of this space are measured. */
+double
+ct_cover_distance(const CtSpace *space, const double *query,
+				  const void *vector)
+{
+	return space->metric->cover_distance(space, query, vector);
 }
 
 /*

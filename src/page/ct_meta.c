@@ -13,8 +13,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "ct_am.h"
 #include "ct_page.h"
+#include "ct_point.h"
 
 void
 ct_meta_init_page(Page page, const CtMetaData *meta)
@@ -33,16 +33,191 @@ ct_max_dims(CtElement element)
 	return Min(fitting, CT_MAX_DIMS);
 }
 
+/* -------- the model of a residual index -------- */
+
+int
+ct_model_page_count(const CtModel *model)
+{
+	return (model->bytes + CT_MODEL_SPACE - 1) / CT_MODEL_SPACE;
+}
+
+/* Fills page number part of a model. */
+void
+ct_model_write_page(Page page, const CtModel *model, int part)
+{
+	size_t		from = (size_t) part * CT_MODEL_SPACE;
+
+	ct_page_init(page, CT_PAGE_MODEL, 1);
+	memcpy((char *) page + CT_NODE_OFFSET, (const char *) model + from,
+		   Min(model->bytes - from, CT_MODEL_SPACE));
+}
+
+static const CtModel *
+read_model(CtIndex *index)
+{
+	CtMetaData *meta = &index->meta;
+	char	   *image = MemoryContextAllocHuge(CurrentMemoryContext,
+											   meta->model_bytes);
+	const CtModel *model;
+
+	for (uint32 part = 0; part < meta->model_pages; part++)
+	{
+		BlockNumber block = CT_ROOT_BLOCK + 1 + part;
+		CtPin		pin = ct_pin(index, block, CT_LOCK_SHARE);
+		size_t		from = (size_t) part * CT_MODEL_SPACE;
+
+		if (ct_page_kind(ct_pin_page(pin)) != CT_PAGE_MODEL)
+			ct_page_corrupted(index, block, "A part of the model is not there.");
+		memcpy(image + from, (char *) ct_pin_page(pin) + CT_NODE_OFFSET,
+			   Min(meta->model_bytes - from, CT_MODEL_SPACE));
+		ct_unpin(pin);
+	}
+	model = ct_model_keep((CtModel *) image, meta->model_bytes);
+	if (model == NULL)
+		ct_page_corrupted(index, CT_ROOT_BLOCK + 1,
+						  "The index's copy of its model is damaged.");
+	pfree(image);
+	return model;
+}
+
+/*
+ * The model of a residual index, for points of its dimension if that is known.
+ * Valid until the end of the transaction.
+ */
+const CtModel *
+ct_index_model(CtIndex *index)
+{
+	const CtModel *model = ct_model_cached(index->meta.model_fingerprint,
+										   index->meta.dims);
+
+	if (model)
+		return model;
+	model = read_model(index);
+	if (index->meta.dims > 0 && model->dims != index->meta.dims)
+		model = ct_model_for_dims(model, index->meta.dims, NULL);
+	return model;
+}
+
+/*
+ * How wrong a correlation may be that was computed for rows of the index:
+ * most for the smallest residual variance.
+ */
+static void
+set_slack(CtIndex *index)
+{
+	const CtModel *model = index->space.model;
+	double		variance = Min(index->meta.min_variance, model->variance);
+
+	index->space.slack = ct_model_slack(model, variance, variance);
+	index->cover.slack = index->space.slack;
+	if (index->shape.model)
+		index->shape.slack = index->space.slack;
+}
+
+/*
+ * Takes note of rows with smaller residual variances that were added since.
+ * Whoever computes a radius asks after having read the pivot: a row can be
+ * read only after its variance was noted.  True if something has changed.
+ */
+bool
+ct_index_follow_variance(CtIndex *index)
+{
+	double		variance;
+
+	if (index->space.model == NULL)
+		return false;
+	variance = ct_peek_variance(index);
+	if (!(variance < index->meta.min_variance))
+		return false;
+	index->meta.min_variance = variance;
+	set_slack(index);
+	return true;
+}
+
+/*
+ * Notes that a row with this residual variance is going to be added.  The
+ * caller holds no lock.
+ */
+void
+ct_meta_lower_variance(CtIndex *index, double variance)
+{
+	CtPin		pin;
+
+	if (variance >= ct_peek_variance(index))
+		return;
+	pin = ct_pin(index, CT_META_BLOCK, CT_LOCK_EXCLUSIVE);
+	if (variance < ct_meta(ct_pin_page(pin))->min_variance)
+	{
+		CtEdit	   *edit = ct_edit_begin(index);
+
+		ct_meta(ct_edit_page(edit, pin, false))->min_variance = variance;
+		ct_edit_commit(edit);
+	}
+	ct_unpin(pin);
+}
+
+/* -------- the open index -------- */
+
+/*
+ * Makes points of the index (n x point_size) of locations (n x dims): for the
+ * residual metric, records.
+ */
+void
+ct_index_expand(CtIndex *index, size_t n, const double *locations,
+				double *points)
+{
+	const CtModel *model = index->space.model;
+	double	   *work;
+
+	if (model == NULL)
+	{
+		memcpy(points, locations, sizeof(double) * n * index->point_size);
+		return;
+	}
+	work = palloc(sizeof(double) * ct_model_work_size(model));
+	ct_model_expand(model, index->space.kernels, n, locations, points, work);
+	pfree(work);
+}
+
+/* Prepares the spaces of a residual index. */
+static void
+set_residual_spaces(CtIndex *index)
+{
+	const CtModel *model = ct_index_model(index);
+	bool		proxy = index->meta.strategy == CT_STRATEGY_SPATIAL_PROXY;
+
+	ct_space_set_model(&index->space, model);
+	index->cover = index->space;
+	index->shape = index->space;
+	if (proxy)
+		ct_space_init(&index->shape, &ct_metric_euclidean, index->space.kernels,
+					  CT_ELEMENT_FLOAT8, index->meta.dims, index->meta.base);
+	else
+		index->shape.without_nugget = model->nugget > 0.0;
+	index->shape_is_cover = !proxy && !index->shape.without_nugget;
+	set_slack(index);
+}
+
 /* Fixes dimension and all that follows from it. */
 void
 ct_index_set_shape(CtIndex *index, int dims)
 {
 	const CtMetric *metric = ct_metric_lookup(index->meta.metric);
+	bool		residual = index->meta.metric == CT_METRIC_RESIDUAL;
 
 	index->meta.dims = dims;
 	ct_space_init(&index->space, metric, ct_kernels(),
+				  residual ? CT_ELEMENT_FLOAT8 :
 				  (CtElement) index->meta.element, dims, index->meta.base);
-	index->vector_bytes = dims * ct_element_size(index->space.element);
+	index->cover = index->space;
+	index->cover.element = CT_ELEMENT_FLOAT8;
+	index->shape = index->cover;
+	index->shape_is_cover = true;
+	if (residual && dims > 0)
+		set_residual_spaces(index);
+	index->point_size = index->space.size;
+	index->vector_bytes = index->point_size *
+		ct_element_size(index->space.element);
 	if (dims > 0)
 		ct_layout_init(index);
 }
@@ -64,7 +239,13 @@ check_meta(CtIndex *index, const CtMetaData *meta)
 	if (ct_metric_lookup(meta->metric) == NULL ||
 		(meta->element != CT_ELEMENT_FLOAT8 &&
 		 meta->element != CT_ELEMENT_FLOAT4) ||
-		meta->dims > ct_max_dims((CtElement) meta->element) ||
+		(meta->metric == CT_METRIC_EUCLIDEAN &&
+		 meta->dims > ct_max_dims((CtElement) meta->element)) ||
+		meta->dims > CT_MAX_DIMS || meta->strategy > CT_STRATEGY_SPATIAL_PROXY ||
+		(meta->metric == CT_METRIC_RESIDUAL &&
+		 (meta->model_bytes < sizeof(CtModel) ||
+		  meta->model_bytes > (uint64) meta->model_pages * CT_MODEL_SPACE ||
+		  !(meta->min_variance > 0.0))) ||
 		!(meta->base >= CT_MIN_BASE && meta->base <= CT_MAX_BASE))
 		ct_page_corrupted(index, CT_META_BLOCK,
 						  "The metapage describes no valid index.");
@@ -88,6 +269,8 @@ ct_index_refresh(CtIndex *index)
 /*
  * Opens an index for the tree.  The result lives in the current memory
  * context; the relation cache keeps the metadata until it is invalidated.
+ * That of a residual index is read each time, since it is small against any
+ * work with a model and tells how small residual variances have become.
  */
 CtIndex *
 ct_index_open(Relation rel)
@@ -95,16 +278,19 @@ ct_index_open(Relation rel)
 	CtIndex    *index = palloc0(sizeof(CtIndex));
 	CtIndex    *cached = rel->rd_amcache;
 
-	if (cached && cached->meta.dims > 0)
+	if (cached && cached->meta.dims > 0 &&
+		cached->meta.metric == CT_METRIC_EUCLIDEAN)
 	{
 		*index = *cached;
 		index->rel = rel;
 		index->space.kernels = ct_kernels();
+		index->cover.kernels = index->shape.kernels = index->space.kernels;
 		return index;
 	}
 
 	index->rel = rel;
-	index->vector_hint = InvalidBlockNumber;
+	index->vector_hint = cached ? cached->vector_hint : InvalidBlockNumber;
+	index->nblocks = cached ? cached->nblocks : 0;
 	ct_index_refresh(index);
 	if (cached == NULL)
 		rel->rd_amcache = cached = MemoryContextAlloc(rel->rd_indexcxt,

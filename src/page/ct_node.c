@@ -23,9 +23,33 @@
 #define ENTRIES_PER_LINK	2
 
 static int
-capacity(double bytes)
+capacity(size_t fixed, double bytes)
 {
-	return (int) (COLUMN_SPACE / bytes) / CAPACITY_UNIT * CAPACITY_UNIT;
+	return (int) ((COLUMN_SPACE - fixed) / bytes) / CAPACITY_UNIT * CAPACITY_UNIT;
+}
+
+/*
+ * Pages of a group of vectors: the fewest that hold a vector, or more of them
+ * where that saves a tenth of the space.  Vectors in columns have none.
+ */
+static void
+choose_group(CtIndex *index)
+{
+	double		best = 0.0;
+
+	for (int pages = 1; pages <= CT_MAX_GROUP; pages++)
+	{
+		int			vectors = pages * CT_VECTOR_SPACE / index->vector_bytes;
+
+		if (vectors > (int) sizeof(((CtVectorHeader *) 0)->state) && best > 0.0)
+			break;
+		if ((double) vectors / pages > 1.1 * best)
+		{
+			best = (double) vectors / pages;
+			index->group_pages = pages;
+			index->vectors_per_group = vectors;
+		}
+	}
 }
 
 /* Places the columns of both kinds of node. */
@@ -35,20 +59,31 @@ ct_layout_init(CtIndex *index)
 	CtLayout   *leaf = &index->leaf;
 	CtLayout   *routing = &index->routing;
 	size_t		point_bytes = index->vector_bytes;
+	bool		residual = index->space.model != NULL;
 	int			offset;
 
 	memset(leaf, 0, sizeof(CtLayout));
 	memset(routing, 0, sizeof(CtLayout));
-	index->external = index->vector_bytes > CT_INLINE_BYTES;
-	index->vectors_per_page = (BLCKSZ - CT_VECTOR_OFFSET -
-							   sizeof(CtSpecialData)) / index->vector_bytes;
+	index->external = residual || index->vector_bytes > CT_INLINE_BYTES;
+	choose_group(index);
 	if (index->external)
 		point_bytes = sizeof(CtLocator);
 
-	leaf->capacity = capacity(point_bytes + sizeof(ItemPointerData) +
+	leaf->capacity = capacity(residual ? sizeof(CtBasis) : 0,
+							  point_bytes + sizeof(ItemPointerData) +
 							  sizeof(uint8) +
-							  (index->external ? sizeof(double) : 0));
+							  (index->external ? sizeof(double) : 0) +
+							  (residual ? (1 + CT_BASIS_SIZE) * sizeof(float) : 0));
 	offset = CT_COLUMNS_OFFSET;
+	if (residual)
+	{
+		leaf->basis = offset;
+		offset += sizeof(CtBasis);
+		leaf->rests = offset;
+		offset += leaf->capacity * sizeof(float);
+		leaf->shares = offset;
+		offset += leaf->capacity * sizeof(float) * CT_BASIS_SIZE;
+	}
 	if (index->external)
 	{
 		leaf->locators = offset;
@@ -65,7 +100,7 @@ ct_layout_init(CtIndex *index)
 	offset += leaf->capacity * sizeof(ItemPointerData);
 	leaf->cells = offset;
 
-	routing->capacity = capacity(point_bytes + sizeof(double) +
+	routing->capacity = capacity(0, point_bytes + sizeof(double) +
 								 sizeof(CtEntryMeta) +
 								 sizeof(CtLink) / (double) ENTRIES_PER_LINK);
 	routing->max_children = Min(routing->capacity / ENTRIES_PER_LINK,
@@ -97,6 +132,9 @@ ct_node_view(CtIndex *index, Page page, CtNode *node)
 	node->points = COLUMN(layout->points);
 	node->locators = COLUMN(layout->locators);
 	node->deltas = COLUMN(layout->deltas);
+	node->basis = COLUMN(layout->basis);
+	node->rests = COLUMN(layout->rests);
+	node->shares = COLUMN(layout->shares);
 	node->radii = COLUMN(layout->radii);
 	node->links = COLUMN(layout->links);
 	node->metas = COLUMN(layout->metas);
@@ -150,7 +188,7 @@ ct_node_copy_slot(CtIndex *index, CtNode *to, int to_slot,
 		size_t		size = ct_element_size(index->space.element);
 		size_t		stride = size * to->layout->capacity;
 
-		for (int j = 0; j < index->space.dims; j++)
+		for (int j = 0; j < index->point_size; j++)
 			memcpy(to->points + j * stride + to_slot * size,
 				   from->points + j * stride + from_slot * size, size);
 	}
@@ -158,6 +196,14 @@ ct_node_copy_slot(CtIndex *index, CtNode *to, int to_slot,
 		to->locators[to_slot] = from->locators[from_slot];
 	if (to->deltas)
 		to->deltas[to_slot] = from->deltas[from_slot];
+	if (to->shares)
+	{
+		int			stride = to->layout->capacity;
+
+		to->rests[to_slot] = from->rests[from_slot];
+		for (int j = 0; j < CT_BASIS_SIZE; j++)
+			to->shares[j * stride + to_slot] = from->shares[j * stride + from_slot];
+	}
 	if (to->radii)
 		to->radii[to_slot] = from->radii[from_slot];
 	if (to->metas)
@@ -179,17 +225,17 @@ ct_node_put_point(CtIndex *index, CtNode *node, int slot,
 		node->locators[slot] = locator;
 	else if (index->space.element == CT_ELEMENT_FLOAT8)
 	{
-		for (int j = 0; j < index->space.dims; j++)
+		for (int j = 0; j < index->point_size; j++)
 			((double *) node->points)[j * capacity + slot] = point[j];
 	}
 	else
 	{
-		for (int j = 0; j < index->space.dims; j++)
+		for (int j = 0; j < index->point_size; j++)
 			((float *) node->points)[j * capacity + slot] = (float) point[j];
 	}
 }
 
-/* Reads the point of a slot as dims doubles. */
+/* Reads the point of a slot as point_size doubles. */
 void
 ct_node_get_point(CtIndex *index, const CtNode *node, int slot,
 				  double *point)
@@ -200,17 +246,17 @@ ct_node_get_point(CtIndex *index, const CtNode *node, int slot,
 		ct_vector_read(index, node->locators[slot], point);
 	else if (index->space.element == CT_ELEMENT_FLOAT8)
 	{
-		for (int j = 0; j < index->space.dims; j++)
+		for (int j = 0; j < index->point_size; j++)
 			point[j] = ((double *) node->points)[j * capacity + slot];
 	}
 	else
 	{
-		for (int j = 0; j < index->space.dims; j++)
+		for (int j = 0; j < index->point_size; j++)
 			point[j] = ((float *) node->points)[j * capacity + slot];
 	}
 }
 
-/* Computes the distances of a query to all points of a node. */
+/* Computes the cover distances of a query to all points of a node. */
 void
 ct_node_distances(CtIndex *index, const CtNode *node, const double *query,
 				  double *dist)
@@ -222,5 +268,40 @@ ct_node_distances(CtIndex *index, const CtNode *node, const double *query,
 									   node->layout->capacity, n, dist);
 	else
 		for (int i = 0; i < n; i++)
-			dist[i] = ct_vector_distance(index, node->locators[i], query);
+			dist[i] = ct_vector_cover_distance(index, node->locators[i], query);
+}
+
+/* The same in the distance that shapes the tree. */
+void
+ct_node_shape_distances(CtIndex *index, const CtNode *node,
+						const double *query, double *dist)
+{
+	if (index->shape_is_cover)
+		ct_node_distances(index, node, query, dist);
+	else
+		for (int i = 0; i < node->header->nentries; i++)
+			dist[i] = ct_vector_shape_distance(index, node->locators[i], query);
+}
+
+/* A residual leaf's basis, as arithmetic sees it. */
+void
+ct_node_projection(const CtNode *node, CtProjection *projection)
+{
+	projection->n = Min(node->basis->n, CT_BASIS_SIZE);
+	projection->factor = node->basis->factor;
+	projection->inverse_norm = node->basis->inverse_norm;
+}
+
+/* Writes what the basis says of a row. */
+void
+ct_node_put_shares(CtNode *node, int slot, const CtShares *shares)
+{
+	int			stride = node->layout->capacity;
+
+	node->basis->error = Max(node->basis->error,
+							 (float) (shares->error * (1.0 + 1e-6)));
+	node->rests[slot] = (float) (shares->rest * (1.0 + 1e-6));
+	for (int j = 0; j < CT_BASIS_SIZE; j++)
+		node->shares[j * stride + slot] =
+			j < node->basis->n ? shares->beta[j] : 0.0f;
 }

@@ -95,7 +95,9 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 			check_node(index, page, block);
 			break;
 		case CT_PAGE_VECTOR:
-			if (ct_vector_header(page)->nslots != index->vectors_per_page ||
+			if ((ct_vector_header(page)->nslots != index->vectors_per_group &&
+				 (ct_vector_header(page)->nslots != 0 ||
+				  index->group_pages == 1)) ||
 				ct_vector_header(page)->vector_bytes != index->vector_bytes)
 				ct_page_corrupted(index, block, "Vectors have another size.");
 			break;
@@ -105,6 +107,7 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 			break;
 		case CT_PAGE_META:
 		case CT_PAGE_FREE:
+		case CT_PAGE_MODEL:
 			break;
 		default:
 			ct_page_corrupted(index, block, "Page kind does not exist.");
@@ -229,6 +232,17 @@ meta_is_vacuuming(CtIndex *index)
 	return result;
 }
 
+/* The metapage's smallest residual variance, read likewise. */
+double
+ct_peek_variance(CtIndex *index)
+{
+	Buffer		buffer = ReadBuffer(index->rel, CT_META_BLOCK);
+	double		result = ct_meta(BufferGetPage(buffer))->min_variance;
+
+	ReleaseBuffer(buffer);
+	return result;
+}
+
 /*
  * Returns a page to fill, pinned and exclusively locked: a freed one whose
  * incarnation is in its special area, or a new one, all zeroes.
@@ -275,6 +289,22 @@ ct_new_page(CtIndex *index)
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	UnlockRelationForExtension(index->rel, ExclusiveLock);
 	return buffer;
+}
+
+/*
+ * Adds npages consecutive pages, all zeroes, pinned and exclusively locked, at
+ * the end of the index.
+ */
+void
+ct_new_group(CtIndex *index, int npages, CtPin *pins)
+{
+	LockRelationForExtension(index->rel, ExclusiveLock);
+	for (int i = 0; i < npages; i++)
+	{
+		pins[i] = ReadBuffer(index->rel, P_NEW);
+		LockBuffer(pins[i], BUFFER_LOCK_EXCLUSIVE);
+	}
+	UnlockRelationForExtension(index->rel, ExclusiveLock);
 }
 
 /* The incarnation that a page from ct_new_page begins. */

@@ -31,7 +31,7 @@ struct CtEdit
 };
 
 /*
- * Starts an edit.  No interrupt is served before commit or abort; pages are
+ * Starts an edit.  No interrupt is served before commit; pages are
  * exclusively locked by the caller before they are added.
  */
 CtEdit *
@@ -94,14 +94,6 @@ ct_edit_commit(CtEdit *edit)
 		}
 		END_CRIT_SECTION();
 	}
-	edit_free(edit);
-}
-
-void
-ct_edit_abort(CtEdit *edit)
-{
-	if (edit->state)
-		GenericXLogAbort(edit->state);
 	edit_free(edit);
 }
 

@@ -10,6 +10,11 @@
  * read a vector that replaced one of a row dead to everyone, whose distance
  * then does not matter.
  *
+ * Vectors stand one behind the other in the space of a group of consecutive
+ * pages (index->group_pages, often one), so one may begin on a page and end on
+ * the next.  A locator names the group's first page.  Pages of a group are
+ * locked in the order of their blocks.
+ *
  * IDENTIFICATION
  *	  src/page/ct_vector.c
  *
@@ -18,66 +23,204 @@
 #include "ct_compat.h"
 
 #include "storage/freespace.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "ct_page.h"
 
-static void
-check_locator(CtIndex *index, Page page, CtLocator locator)
+/* Where a vector stands in its group. */
+typedef struct Place
 {
-	if (ct_page_kind(page) != CT_PAGE_VECTOR ||
-		locator.slot >= index->vectors_per_page)
-		ct_page_corrupted(index, locator.block,
+	int			first;			/* page of the group */
+	int			last;
+	size_t		offset;			/* in the first one's space */
+} Place;
+
+static Place
+place_of(const CtIndex *index, int slot)
+{
+	size_t		from = slot * index->vector_bytes;
+	Place		place;
+
+	place.first = from / CT_VECTOR_SPACE;
+	place.last = (from + index->vector_bytes - 1) / CT_VECTOR_SPACE;
+	place.offset = from % CT_VECTOR_SPACE;
+	return place;
+}
+
+/* bytes of the vector on page part, after `done` were on earlier ones */
+static size_t
+piece_size(const CtIndex *index, const Place *place, int part, size_t done)
+{
+	size_t		room = CT_VECTOR_SPACE - (part == place->first ? place->offset : 0);
+
+	return Min(room, index->vector_bytes - done);
+}
+
+static char *
+piece_at(Page page, const Place *place, int part)
+{
+	return (char *) page + CT_VECTOR_OFFSET +
+		(part == place->first ? place->offset : 0);
+}
+
+/* Is the page this part of a group? */
+static bool
+is_part(const CtIndex *index, Page page, int part)
+{
+	const CtVectorHeader *header = ct_vector_header(page);
+
+	if (ct_page_kind(page) != CT_PAGE_VECTOR)
+		return false;
+	return part == 0 ? header->nslots == index->vectors_per_group :
+		header->nslots == 0 && header->nused == part;
+}
+
+static void
+check_locator(CtIndex *index, Page page, CtLocator locator, int part)
+{
+	if (!is_part(index, page, part) ||
+		locator.slot >= index->vectors_per_group)
+		ct_page_corrupted(index, locator.block + part,
 						  "An entry's vector is not there.");
 }
 
-static void
-put_vector(CtIndex *index, Page page, int slot, const double *point, int state)
+/* A point in the element type in which it is stored. */
+static const char *
+stored_form(CtIndex *index, const double *point)
 {
-	CtVectorHeader *header = ct_vector_header(page);
-	void	   *to = ct_vector_at(page, index->vector_bytes, slot);
+	float	   *stored;
 
 	if (index->space.element == CT_ELEMENT_FLOAT8)
-		memcpy(to, point, index->vector_bytes);
-	else
-		for (int j = 0; j < index->space.dims; j++)
-			((float *) to)[j] = (float) point[j];
-	header->state[slot] = state;
-	header->nused++;
+		return (const char *) point;
+	stored = palloc(index->vector_bytes);
+	for (int j = 0; j < index->point_size; j++)
+		stored[j] = (float) point[j];
+	return (const char *) stored;
 }
 
-/* Tries to use a free slot of this block; false if it has none. */
+/*
+ * Writes a vector into the slot of a group.  pins[0] is the group's first
+ * page, the others those that the vector stands on; whole: all are new.
+ */
+static void
+put_vector(CtIndex *index, CtPin *pins, int slot, const double *point,
+		   int state, bool whole)
+{
+	Place		place = place_of(index, slot);
+	const char *from = stored_form(index, point);
+	size_t		done = 0;
+	CtEdit	   *edit = ct_edit_begin(index);
+	Page		first;
+
+	first = ct_edit_page(edit, pins[0], whole);
+	for (int part = 0; part < index->group_pages; part++)
+	{
+		Page		page = first;
+
+		if (part > 0 && !whole && (part < place.first || part > place.last))
+			continue;
+		if (part > 0)
+			page = ct_edit_page(edit, pins[part], whole);
+		if (whole)
+		{
+			ct_page_init(page, CT_PAGE_VECTOR, ct_next_incarnation(pins[part]));
+			ct_vector_header(page)->vector_bytes = index->vector_bytes;
+			if (part == 0)
+				ct_vector_header(page)->nslots = index->vectors_per_group;
+			else
+				ct_vector_header(page)->nused = part;
+		}
+		if (part >= place.first && part <= place.last)
+		{
+			size_t		size = piece_size(index, &place, part, done);
+
+			memcpy(piece_at(page, &place, part), from + done, size);
+			done += size;
+		}
+	}
+	ct_vector_header(first)->state[slot] = state;
+	ct_vector_header(first)->nused++;
+	ct_edit_commit(edit);
+	if (from != (const char *) point)
+		pfree((char *) from);
+}
+
+/* Tries to use a free slot of this group; false if it has none. */
 static bool
 store_at(CtIndex *index, BlockNumber block, const double *point, int state,
 		 CtLocator *locator)
 {
-	CtPin		pin;
+	CtPin		pins[CT_MAX_GROUP] = {0};
 	Page		page;
-	bool		found = false;
+	int			slot = 0;
+	bool		found;
 
 	if (block == InvalidBlockNumber || block >= ct_block_count(index))
 		return false;
-	pin = ct_pin(index, block, CT_LOCK_EXCLUSIVE);
-	page = ct_pin_page(pin);
-	if (ct_page_kind(page) == CT_PAGE_VECTOR)
+	pins[0] = ct_pin(index, block, CT_LOCK_EXCLUSIVE);
+	page = ct_pin_page(pins[0]);
+	found = is_part(index, page, 0);
+	if (found)
 	{
-		for (int slot = 0; slot < index->vectors_per_page && !found; slot++)
-		{
-			CtEdit	   *edit;
-
-			if (ct_vector_header(page)->state[slot] != CT_VECTOR_FREE)
-				continue;
-			edit = ct_edit_begin(index);
-			put_vector(index, ct_edit_page(edit, pin, false), slot, point, state);
-			ct_edit_commit(edit);
-			locator->block = block;
-			locator->slot = slot;
-			locator->unused = 0;
-			found = true;
-		}
+		while (slot < index->vectors_per_group &&
+			   ct_vector_header(page)->state[slot] != CT_VECTOR_FREE)
+			slot++;
+		found = slot < index->vectors_per_group;
 	}
-	ct_unpin(pin);
+	if (found)
+	{
+		Place		place = place_of(index, slot);
+
+		locator->block = block;
+		locator->slot = slot;
+		locator->unused = 0;
+		for (int part = Max(place.first, 1); part <= place.last; part++)
+		{
+			pins[part] = ct_pin(index, block + part, CT_LOCK_EXCLUSIVE);
+			check_locator(index, ct_pin_page(pins[part]), *locator, part);
+		}
+		put_vector(index, pins, slot, point, state, false);
+	}
+	for (int part = CT_MAX_GROUP - 1; part >= 0; part--)
+		if (pins[part] != CT_NO_PIN)
+			ct_unpin(pins[part]);
 	return found;
+}
+
+/*
+ * Space that a group with a free slot is entered with in the free space map,
+ * where completely free pages, for ct_new_page, are larger.
+ */
+static Size
+free_space(const CtIndex *index)
+{
+	return Min(index->vector_bytes, BLCKSZ / 2 - 64);
+}
+
+/* Takes vectors' next page from the free space map, if it is right. */
+static bool
+store_in_free_slot(CtIndex *index, const double *point, int state,
+				   CtLocator *locator)
+{
+	BlockNumber block = GetPageWithFreeSpace(index->rel, free_space(index));
+	CtPin		pin;
+
+	if (block == InvalidBlockNumber)
+		return false;
+	index->vector_hint = block;
+	if (store_at(index, block, point, state, locator))
+		return true;
+
+	/* the map was wrong, or this is a page for ct_new_page */
+	if (block < ct_block_count(index))
+	{
+		pin = ct_pin(index, block, CT_LOCK_SHARE);
+		if (ct_page_kind(ct_pin_page(pin)) == CT_PAGE_VECTOR)
+			RecordPageWithFreeSpace(index->rel, block, 0);
+		ct_unpin(pin);
+	}
+	return false;
 }
 
 /*
@@ -88,101 +231,60 @@ CtLocator
 ct_vector_store(CtIndex *index, const double *point, int state)
 {
 	CtLocator	locator = {InvalidBlockNumber, 0, 0};
-	CtPin		pin;
-	Page		page;
-	CtEdit	   *edit;
-	uint32		incarnation;
+	CtPin		pins[CT_MAX_GROUP] = {0};
 
 	if (store_at(index, index->vector_hint, point, state, &locator))
 		return locator;
-	if (!index->unlogged_build)
-	{
-		index->vector_hint = GetPageWithFreeSpace(index->rel,
-												  Min(index->vector_bytes,
-													  BLCKSZ / 2 - 64));
-		if (store_at(index, index->vector_hint, point, state, &locator))
-			return locator;
-		if (index->vector_hint != InvalidBlockNumber)
-		{
-			/* the map was wrong, or this is a page for ct_new_page */
-			pin = ct_pin(index, index->vector_hint, CT_LOCK_SHARE);
-			page = ct_pin_page(pin);
-			if (ct_page_kind(page) == CT_PAGE_VECTOR)
-				RecordPageWithFreeSpace(index->rel, index->vector_hint, 0);
-			ct_unpin(pin);
-		}
-	}
+	if (!index->unlogged_build &&
+		store_in_free_slot(index, point, state, &locator))
+		return locator;
 
-	pin = ct_new_page(index);
-	incarnation = ct_next_incarnation(pin);
-	edit = ct_edit_begin(index);
-	page = ct_edit_page(edit, pin, true);
-	ct_page_init(page, CT_PAGE_VECTOR, incarnation);
-	ct_vector_header(page)->nslots = index->vectors_per_page;
-	ct_vector_header(page)->vector_bytes = index->vector_bytes;
-	put_vector(index, page, 0, point, state);
-	ct_edit_commit(edit);
-	index->vector_hint = locator.block = ct_pin_block(pin);
-	ct_unpin(pin);
+	if (index->group_pages == 1)
+		pins[0] = ct_new_page(index);
+	else
+		ct_new_group(index, index->group_pages, pins);
+	put_vector(index, pins, 0, point, state, true);
+	index->vector_hint = locator.block = ct_pin_block(pins[0]);
+	for (int part = index->group_pages - 1; part >= 0; part--)
+		ct_unpin(pins[part]);
 	if (!index->unlogged_build)
 	{
 		/* for the next row, of this backend or another one */
 		if (index->rel->rd_amcache)
 			((CtIndex *) index->rel->rd_amcache)->vector_hint = locator.block;
-		RecordPageWithFreeSpace(index->rel, locator.block,
-								Min(index->vector_bytes, BLCKSZ / 2 - 64));
+		RecordPageWithFreeSpace(index->rel, locator.block, free_space(index));
 	}
 	return locator;
+}
+
+/* Changes the state of a vector from one value to another, if it has that. */
+static bool
+change_state(CtIndex *index, CtLocator locator, int from, int to)
+{
+	CtPin		pin = ct_pin(index, locator.block, CT_LOCK_EXCLUSIVE);
+	bool		change;
+
+	check_locator(index, ct_pin_page(pin), locator, 0);
+	change = ct_vector_header(ct_pin_page(pin))->state[locator.slot] == from;
+	if (change)
+	{
+		CtEdit	   *edit = ct_edit_begin(index);
+		Page		page = ct_edit_page(edit, pin, false);
+
+		ct_vector_header(page)->state[locator.slot] = to;
+		if (to == CT_VECTOR_FREE)
+			ct_vector_header(page)->nused--;
+		ct_edit_commit(edit);
+	}
+	ct_unpin(pin);
+	return change;
 }
 
 /* Keeps a vector from being freed together with its row. */
 void
 ct_vector_mark_pivot(CtIndex *index, CtLocator locator)
 {
-	CtPin		pin = ct_pin(index, locator.block, CT_LOCK_EXCLUSIVE);
-
-	check_locator(index, ct_pin_page(pin), locator);
-	if (ct_vector_header(ct_pin_page(pin))->state[locator.slot] != CT_VECTOR_PIVOT)
-	{
-		CtEdit	   *edit = ct_edit_begin(index);
-		Page		page = ct_edit_page(edit, pin, false);
-
-		ct_vector_header(page)->state[locator.slot] = CT_VECTOR_PIVOT;
-		ct_edit_commit(edit);
-	}
-	ct_unpin(pin);
-}
-
-void
-ct_vector_read(CtIndex *index, CtLocator locator, double *point)
-{
-	CtPin		pin = ct_pin(index, locator.block, CT_LOCK_SHARE);
-	Page		page = ct_pin_page(pin);
-	void	   *from;
-
-	check_locator(index, page, locator);
-	from = ct_vector_at(page, index->vector_bytes, locator.slot);
-	if (index->space.element == CT_ELEMENT_FLOAT8)
-		memcpy(point, from, index->vector_bytes);
-	else
-		for (int j = 0; j < index->space.dims; j++)
-			point[j] = ((float *) from)[j];
-	ct_unpin(pin);
-}
-
-double
-ct_vector_distance(CtIndex *index, CtLocator locator, const double *query)
-{
-	CtPin		pin = ct_pin(index, locator.block, CT_LOCK_SHARE);
-	Page		page = ct_pin_page(pin);
-	double		dist;
-
-	check_locator(index, page, locator);
-	dist = index->space.metric->distance(&index->space, query,
-										 ct_vector_at(page, index->vector_bytes,
-													  locator.slot));
-	ct_unpin(pin);
-	return dist;
+	change_state(index, locator, CT_VECTOR_ROW, CT_VECTOR_PIVOT);
 }
 
 /*
@@ -193,22 +295,141 @@ void
 ct_vector_free(CtIndex *index, CtLocator *locators, int n)
 {
 	for (int i = 0; i < n; i++)
-	{
-		CtPin		pin = ct_pin(index, locators[i].block, CT_LOCK_EXCLUSIVE);
-		CtEdit	   *edit;
-		Page		page = ct_pin_page(pin);
-
-		check_locator(index, page, locators[i]);
-		if (ct_vector_header(page)->state[locators[i].slot] == CT_VECTOR_ROW)
-		{
-			edit = ct_edit_begin(index);
-			page = ct_edit_page(edit, pin, false);
-			ct_vector_header(page)->state[locators[i].slot] = CT_VECTOR_FREE;
-			ct_vector_header(page)->nused--;
-			ct_edit_commit(edit);
+		if (change_state(index, locators[i], CT_VECTOR_ROW, CT_VECTOR_FREE))
 			RecordPageWithFreeSpace(index->rel, locators[i].block,
-									Min(index->vector_bytes, BLCKSZ / 2 - 64));
-		}
+									free_space(index));
+}
+
+/* -------- reading -------- */
+
+/* a vector that does not stand on one page is put together here */
+static char *assembled;
+static size_t assembled_size;
+
+static const void *
+assemble(CtIndex *index, CtLocator locator, const Place *place)
+{
+	size_t		done = 0;
+
+	if (assembled_size < index->vector_bytes)
+	{
+		if (assembled)
+			pfree(assembled);
+		assembled = NULL;
+		assembled_size = 0;
+		assembled = MemoryContextAlloc(TopMemoryContext, index->vector_bytes);
+		assembled_size = index->vector_bytes;
+	}
+	for (int part = place->first; part <= place->last; part++)
+	{
+		CtPin		pin = ct_pin(index, locator.block + part, CT_LOCK_SHARE);
+		size_t		size = piece_size(index, place, part, done);
+
+		check_locator(index, ct_pin_page(pin), locator, part);
+		memcpy(assembled + done, piece_at(ct_pin_page(pin), place, part), size);
+		done += size;
 		ct_unpin(pin);
 	}
+	return assembled;
+}
+
+/*
+ * A stored vector, valid until *pin, if it is one, is released, or the next
+ * call.
+ */
+static const void *
+open_vector(CtIndex *index, CtLocator locator, CtPin *pin)
+{
+	Place		place = place_of(index, locator.slot);
+
+	*pin = CT_NO_PIN;
+	if (locator.slot >= index->vectors_per_group)
+		ct_page_corrupted(index, locator.block,
+						  "An entry's vector is not there.");
+	if (place.first != place.last)
+		return assemble(index, locator, &place);
+	*pin = ct_pin(index, locator.block + place.first, CT_LOCK_SHARE);
+	check_locator(index, ct_pin_page(*pin), locator, place.first);
+	return piece_at(ct_pin_page(*pin), &place, place.first);
+}
+
+/* Reads a vector as point_size doubles. */
+void
+ct_vector_read(CtIndex *index, CtLocator locator, double *point)
+{
+	CtPin		pin;
+	const void *from = open_vector(index, locator, &pin);
+
+	if (index->space.element == CT_ELEMENT_FLOAT8)
+		memcpy(point, from, index->vector_bytes);
+	else
+		for (int j = 0; j < index->point_size; j++)
+			point[j] = ((const float *) from)[j];
+	if (pin != CT_NO_PIN)
+		ct_unpin(pin);
+}
+
+/* Reads the dims coordinates of a residual index's vector. */
+void
+ct_vector_location(CtIndex *index, CtLocator locator, double *location)
+{
+	CtPin		pin;
+
+	memcpy(location, open_vector(index, locator, &pin),
+		   sizeof(double) * index->meta.dims);
+	if (pin != CT_NO_PIN)
+		ct_unpin(pin);
+}
+
+static double
+distance_to(CtIndex *index, const CtSpace *space, CtLocator locator,
+			const double *query,
+			double (*distance) (const CtSpace *, const double *, const void *))
+{
+	CtPin		pin;
+	double		dist = distance(space, query, open_vector(index, locator, &pin));
+
+	if (pin != CT_NO_PIN)
+		ct_unpin(pin);
+	return dist;
+}
+
+/* The reported distance of a query and a stored vector. */
+double
+ct_vector_distance(CtIndex *index, CtLocator locator, const double *query)
+{
+	return distance_to(index, &index->space, locator, query,
+					   index->space.metric->distance);
+}
+
+static double
+correlation(const CtSpace *space, const double *query, const void *vector)
+{
+	return ct_model_correlation(space->model, space->kernels, query, vector);
+}
+
+/* The residual correlation of a query and a vector of a residual index. */
+double
+ct_vector_correlation(CtIndex *index, CtLocator locator, const double *query)
+{
+	return distance_to(index, &index->space, locator, query,
+					   correlation);
+}
+
+/* Their cover distance. */
+double
+ct_vector_cover_distance(CtIndex *index, CtLocator locator,
+						 const double *query)
+{
+	return distance_to(index, &index->space, locator, query,
+					   index->space.metric->cover_distance);
+}
+
+/* Their distance in the space that shapes a residual index's tree. */
+double
+ct_vector_shape_distance(CtIndex *index, CtLocator locator,
+						 const double *query)
+{
+	return distance_to(index, &index->shape, locator, query,
+					   index->shape.metric->cover_distance);
 }

@@ -101,12 +101,6 @@ collect_row(ItemPointer tid, const double *point, void *arg)
 	state->tids[state->n++] = *tid;
 }
 
-static int
-compare_tids(const void *a, const void *b)
-{
-	return ItemPointerCompare((ItemPointer) a, (ItemPointer) b);
-}
-
 static void
 check_heap_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull,
 			   bool alive, void *arg)
@@ -114,7 +108,7 @@ check_heap_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull,
 	CheckState *state = arg;
 
 	if (bsearch(tid, state->tids, state->n, sizeof(ItemPointerData),
-				compare_tids) == NULL)
+				ct_compare_tids) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" lacks a row of its table",
@@ -146,7 +140,7 @@ covertree_check(PG_FUNCTION_ARGS)
 	state.size = 1024;
 	state.tids = palloc(sizeof(ItemPointerData) * state.size);
 	ct_check(state.index, collect_row, &state);
-	qsort(state.tids, state.n, sizeof(ItemPointerData), compare_tids);
+	qsort(state.tids, state.n, sizeof(ItemPointerData), ct_compare_tids);
 	for (int64 i = 1; i < state.n; i++)
 		if (ItemPointerEquals(&state.tids[i - 1], &state.tids[i]))
 			ereport(ERROR,
@@ -185,7 +179,7 @@ typedef struct PageCounts
 {
 	int64		rows;
 	int64		nulls;
-	int64		pages[CT_PAGE_FREE + 1];
+	int64		pages[CT_PAGE_MODEL + 1];
 	int64		leaf_slots;
 } PageCounts;
 
@@ -316,7 +310,8 @@ covertree_levels(PG_FUNCTION_ARGS)
 		values[2] = Int64GetDatum(level->children);
 		values[3] = Float8GetDatum(mean);
 		values[4] = Float8GetDatum(level->radius_max);
-		nulls[5] = nulls[0] || isinf(nominal);
+		/* a proxy's levels and its radii are measured in different metrics */
+		nulls[5] = nulls[0] || isinf(nominal) || !index->shape_is_cover;
 		values[5] = Float8GetDatum(nulls[5] ? 0.0 : mean / nominal);
 		tuplestore_putvalues(info->setResult, info->setDesc, values, nulls);
 	}

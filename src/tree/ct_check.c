@@ -13,6 +13,8 @@
  */
 #include "ct_compat.h"
 
+#include <math.h>
+
 #include "utils/memutils.h"
 
 #include "ct_tree.h"
@@ -20,11 +22,17 @@
 /* base^level is computed by pow(), which may differ in the last bits */
 #define LEVEL_SLACK		1e-9
 
+/*
+ * Shares are stored with the slack that applied then; it may be larger now.
+ */
+#define SHARE_SLACK		1e-3
+
 /* something that covers all rows below it */
 typedef struct Cover
 {
 	const double *pivot;
 	double		radius;
+	bool		level;			/* of a level: base^level, by shape */
 } Cover;
 
 #define MAX_COVERS	2048
@@ -61,24 +69,23 @@ check_net(Check *check, const CtNode *node, BlockNumber block,
 {
 	CtIndex    *index = check->index;
 	int			n = node->header->nentries;
-	int			dims = index->space.dims;
-	const CtKernelTable *kernels = index->space.kernels;
+	int			size = index->point_size;
 
 	for (int i = 0; i < n; i++)
 	{
 		const CtEntryMeta *meta = &node->metas[i];
-		double		separation = ct_level_radius(&index->space, meta->level) *
+		double		separation = ct_level_radius(&index->shape, meta->level) *
 			(1.0 - LEVEL_SLACK);
-		double		covering = ct_level_radius(&index->space, meta->level + 1) *
+		double		covering = ct_level_radius(&index->shape, meta->level + 1) *
 			(1.0 + LEVEL_SLACK);
-		const double *point = points + (size_t) i * dims;
+		const double *point = points + (size_t) i * size;
 
 		if (meta->parent == CT_NO_PARENT || (meta->flags & CT_ENTRY_GROUP))
 			continue;
 		{
 			const CtEntryMeta *above = &node->metas[meta->parent];
-			double		d = kernels->l2_f64(point, points + (size_t) meta->parent * dims,
-											dims);
+			double		d = ct_cover_distance(&index->shape, point,
+											  points + (size_t) meta->parent * size);
 
 			if (d > covering)
 				ct_page_corrupted(index, block,
@@ -95,7 +102,8 @@ check_net(Check *check, const CtNode *node, BlockNumber block,
 			if (node->metas[j].parent == meta->parent &&
 				node->metas[j].level == meta->level &&
 				!(node->metas[j].flags & CT_ENTRY_GROUP) &&
-				kernels->l2_f64(point, points + (size_t) j * dims, dims) <= separation)
+				ct_cover_distance(&index->shape, point,
+								  points + (size_t) j * size) <= separation)
 				ct_page_corrupted(index, block,
 								  "Two pivots of a level are not separated.");
 	}
@@ -112,12 +120,13 @@ collect_covers(Check *check, const CtNode *node, BlockNumber block,
 			   int nabove, Cover *covers)
 {
 	CtIndex    *index = check->index;
-	int			dims = index->space.dims;
+	int			size = index->point_size;
 	int			n = 0;
 	int			steps = 0;
 	
 
-	covers[n].pivot = points + (size_t) slot * dims;
+	covers[n].pivot = points + (size_t) slot * size;
+	covers[n].level = false;
 	covers[n++].radius = node->radii[slot];
 	while (node->metas[slot].parent != CT_NO_PARENT)
 	{
@@ -129,9 +138,10 @@ collect_covers(Check *check, const CtNode *node, BlockNumber block,
 			return n;
 		if (!(meta->flags & CT_ENTRY_GROUP))
 		{
-			covers[n].pivot = points + (size_t) meta->parent * dims;
+			covers[n].pivot = points + (size_t) meta->parent * size;
+			covers[n].level = true;
 			covers[n++].radius =
-				ct_level_radius(&index->space, meta->level + 1) *
+				ct_level_radius(&index->shape, meta->level + 1) *
 				(1.0 + LEVEL_SLACK);
 		}
 		slot = meta->parent;
@@ -141,6 +151,27 @@ collect_covers(Check *check, const CtNode *node, BlockNumber block,
 	return n;
 }
 
+/*
+ * A row's shares must be those that its basis gives it.  The largest error of
+ * any row may be too large for this one, not too small.
+ */
+static void
+check_shares(Check *check, const CtNode *leaf, BlockNumber block, int slot,
+			 const double *point)
+{
+	CtShares	shares;
+	int			stride = leaf->layout->capacity;
+
+	ct_basis_shares(check->index, leaf, point, &shares);
+	if ((float) shares.rest > leaf->rests[slot] * (1.0 + SHARE_SLACK) + SHARE_SLACK)
+		ct_page_corrupted(check->index, block,
+						  "A row has more beyond its leaf's basis than stored.");
+	for (int j = 0; j < leaf->basis->n; j++)
+		if (fabs(shares.beta[j] - leaf->shares[j * stride + slot]) > SHARE_SLACK)
+			ct_page_corrupted(check->index, block,
+							  "A row's shares in its leaf's basis are wrong.");
+}
+
 /* Verifies the rows of a leaf. */
 static void
 check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
@@ -148,7 +179,7 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 {
 	CtIndex    *index = check->index;
 	CtNode		leaf;
-	double	   *point = palloc(sizeof(double) * index->space.dims);
+	double	   *point = palloc(sizeof(double) * index->point_size);
 	int			exit_of[CT_MAX_ROOTS + 1];
 
 	ct_node_view(index, page, &leaf);
@@ -172,10 +203,14 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 		ct_node_get_point(index, &leaf, i, point);
 		for (int c = 0; c < ncovers[exit]; c++)
 		{
-			double		d = index->space.kernels->l2_f64(covers[exit][c].pivot,
-														 point, index->space.dims);
+			const Cover *cover = &covers[exit][c];
+			double		d = ct_cover_distance(cover->level ? &index->shape :
+											  &index->cover,
+											  cover->pivot, point);
 
-			if (d > covers[exit][c].radius)
+			if (index->space.model && !cover->level ?
+				ct_lower_bound(&index->cover, d, cover->radius) > 0.0 :
+				d > cover->radius)
 				ct_page_corrupted(index, block,
 								  c == 0 ? "A row is outside the covering radius of its cell." :
 								  "A row is outside the covering radius of a node above.");
@@ -183,6 +218,8 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 				ct_page_corrupted(index, block,
 								  "A row's distance to its pivot is wrong.");
 		}
+		if (leaf.basis)
+			check_shares(check, &leaf, block, i, point);
 		if (check->row)
 			check->row(&leaf.tids[i], point, check->state);
 	}
@@ -198,7 +235,7 @@ check_routing(Check *check, Page page, BlockNumber block,
 	CtIndex    *index = check->index;
 	CtNode		node;
 	int			n;
-	int			dims = index->space.dims;
+	int			size = index->point_size;
 	double	   *points;
 	Cover	  **covers;
 	int		   *ncovers;
@@ -206,11 +243,11 @@ check_routing(Check *check, Page page, BlockNumber block,
 	ct_node_view(index, page, &node);
 	ct_node_check_entries(index, &node, block);
 	n = node.header->nentries;
-	points = palloc(sizeof(double) * dims * (n + 1));
+	points = palloc(sizeof(double) * size * (n + 1));
 	covers = palloc0(sizeof(Cover *) * (n + 1));
 	ncovers = palloc0(sizeof(int) * (n + 1));
 	for (int i = 0; i < n; i++)
-		ct_node_get_point(index, &node, i, points + (size_t) i * dims);
+		ct_node_get_point(index, &node, i, points + (size_t) i * size);
 	check_net(check, &node, block, points);
 
 	for (int i = 0; i < n; i++)
@@ -237,9 +274,9 @@ check_routing(Check *check, Page page, BlockNumber block,
 					exit = j;
 			if (exit < 0)
 				ct_page_corrupted(index, block, "No entry of the parent leads to a root.");
-			if (memcmp(parent_points + (size_t) exit * dims,
-					   points + (size_t) root * dims,
-					   sizeof(double) * dims) != 0)
+			if (memcmp(parent_points + (size_t) exit * size,
+					   points + (size_t) root * size,
+					   sizeof(double) * size) != 0)
 				ct_page_corrupted(index, block,
 								  "A root's pivot is not that of the entry above.");
 			above = parent_covers[exit];
@@ -334,6 +371,8 @@ check_rest(Check *check)
 		kind = ct_page_is_new(ct_pin_page(pin)) ? CT_PAGE_FREE :
 			ct_page_kind(ct_pin_page(pin));
 		ct_unpin(pin);
+		if (kind == CT_PAGE_MODEL && block <= CT_ROOT_BLOCK + index->meta.model_pages)
+			continue;
 		if (kind != CT_PAGE_FREE && kind != CT_PAGE_VECTOR)
 			ct_page_corrupted(index, block, "Nothing leads to the page.");
 	}

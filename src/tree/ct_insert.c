@@ -43,7 +43,8 @@ typedef struct Insertion
 	ItemPointer tid;
 	Step		path[MAX_HEIGHT];
 	int			depth;			/* of the page in hand */
-	double	   *dist;			/* distances to the entries of a page */
+	double	   *dist;			/* by which the tree is shaped, to the entries
+								 * of a page */
 } Insertion;
 
 /* where a point goes on a routing page */
@@ -175,8 +176,13 @@ add_entry(Insertion *ins, CtNode *node, int parent, int level, int root)
 	return slot;
 }
 
+/*
+ * Writes the row behind the last one.  The leaf is a copy that is being
+ * edited, or new; shares are those by its basis, if it has one.
+ */
 static void
-add_row(Insertion *ins, CtNode *leaf, int cell, double delta)
+add_row(Insertion *ins, CtNode *leaf, int cell, double delta,
+		const CtShares *shares)
 {
 	int			slot = leaf->header->nentries++;
 
@@ -185,6 +191,8 @@ add_row(Insertion *ins, CtNode *leaf, int cell, double delta)
 	leaf->cells[slot] = cell;
 	if (leaf->deltas)
 		leaf->deltas[slot] = delta;
+	if (leaf->basis)
+		ct_node_put_shares(leaf, slot, shares);
 }
 
 static bool
@@ -255,6 +263,16 @@ make_room(Insertion *ins, int depth, int crowded)
 		make_room(ins, depth - 1, -1);
 }
 
+/* The cover distance to the pivot of a slot. */
+static double
+cover_distance(Insertion *ins, const CtNode *node, int slot)
+{
+	if (ins->index->shape_is_cover)
+		return ins->dist[slot];
+	return ct_vector_cover_distance(ins->index, node->locators[slot],
+									ins->point);
+}
+
 /*
  * Gives a cell in an existing child page to an entry that leads nowhere yet
  * (slot), or to a new one.  On a page above the lowest routing level this only
@@ -277,6 +295,12 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	CtNode		page;
 	int			slot;
 	bool		room;
+	CtShares	shares;
+	double		delta = decision->create ? 0.0 :
+		cover_distance(ins, node, decision->slot);
+
+	if (decision->create && index->space.model)
+		delta = ct_cover_distance(&index->cover, ins->point, ins->point);
 
 	if (decision->create && node->header->nentries >= node->layout->capacity)
 	{
@@ -308,6 +332,8 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 		ct_node_view(index, ct_edit_page(edit, pin, false), &page);
 		ct_node_init(index, ct_edit_page(edit, child_pin, true), kind,
 					 incarnation, node->header->height - 1, &child);
+		if (lowest)
+			ct_basis_shares(index, &child, ins->point, &shares);
 		link = page.header->nchildren++;
 		memset(&page.links[link], 0, sizeof(CtLink));
 		page.links[link].block = ct_pin_block(child_pin);
@@ -331,6 +357,8 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 			*full_depth = ins->depth + 1;
 			return false;
 		}
+		if (lowest)
+			ct_basis_shares(index, &child, ins->point, &shares);
 		edit = ct_edit_begin(index);
 		ct_node_view(index, ct_edit_page(edit, pin, false), &page);
 		ct_node_view(index, ct_edit_page(edit, child_pin, false), &child);
@@ -350,16 +378,14 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	page.metas[slot].child = link;
 	page.metas[slot].child_root = number;
 	page.radii[slot] = Max(page.radii[slot],
-						   decision->create ? 0.0 :
-						   ct_radius_up(&index->space, ins->dist[slot]));
+						   ct_radius_up(&index->cover, delta));
 	page.links[link].version = child.header->version;
 	next->link = page.links[link];
 	next->link_number = link;
 	next->root = number;
 	if (lowest)
 	{
-		add_row(ins, &child, number,
-				decision->create ? 0.0 : ins->dist[slot]);
+		add_row(ins, &child, number, delta, &shares);
 		*done = true;
 	}
 	else if (decision->create)
@@ -405,6 +431,7 @@ insert_into_leaf(Insertion *ins, double delta, bool single_place,
 	CtPin		pin = ct_pin(index, step->link.block, CT_LOCK_EXCLUSIVE);
 	CtNode		leaf;
 	CtEdit	   *edit;
+	CtShares	shares;
 
 	if (!link_is_current(ct_pin_page(pin), &step->link, false) ||
 		ct_page_kind(ct_pin_page(pin)) != CT_PAGE_LEAF)
@@ -419,9 +446,10 @@ insert_into_leaf(Insertion *ins, double delta, bool single_place,
 		ct_unpin(pin);
 		return false;
 	}
+	ct_basis_shares(index, &leaf, ins->point, &shares);
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, pin, false), &leaf);
-	add_row(ins, &leaf, step->root, delta);
+	add_row(ins, &leaf, step->root, delta, &shares);
 	if (!single_place && count_cell(&leaf, step->root) > ct_cell_rows(index))
 		*crowded = step->root;
 	ct_edit_commit(edit);
@@ -466,7 +494,7 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 			return false;
 		}
 		ct_node_view(index, ct_pin_page(pin), &node);
-		ct_node_distances(index, &node, ins->point, ins->dist);
+		ct_node_shape_distances(index, &node, ins->point, ins->dist);
 		root = find_root(&node, step->root);
 		if (root >= 0)
 			decide(index, &node, ins->dist, root, &decision);
@@ -483,8 +511,10 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 
 		change = decision.create ||
 			node.metas[decision.slot].child == CT_NO_CHILD;
-		radius = decision.create ? 0.0 :
-			ct_radius_up(&index->space, ins->dist[decision.slot]);
+		delta = decision.create ? 0.0 :
+			cover_distance(ins, &node, decision.slot);
+		ct_index_follow_variance(index);
+		radius = decision.create ? 0.0 : ct_radius_up(&index->cover, delta);
 		if (mode == CT_LOCK_SHARE &&
 			(change || node.radii[decision.slot] < radius))
 		{
@@ -530,7 +560,6 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		next.link_number = node.metas[decision.slot].child;
 		next.root = node.metas[decision.slot].child_root;
 		single_place = node.radii[decision.slot] == 0.0;
-		delta = ins->dist[decision.slot];
 		if (ins->depth + 1 >= MAX_HEIGHT)
 			ct_page_corrupted(index, step->link.block, "The tree is too high.");
 		root = node.header->height;
@@ -543,7 +572,7 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 }
 
 /*
- * Inserts a row.  point has as many elements as the index has dimensions.
+ * Inserts a row.  point is a point of the index (point_size doubles).
  */
 void
 ct_insert(CtIndex *index, const double *point, ItemPointer tid)
@@ -556,6 +585,8 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 	ins->point = point;
 	ins->tid = tid;
 	ins->dist = palloc(sizeof(double) * Max(index->routing.capacity, 1));
+	if (index->space.model)
+		ct_meta_lower_variance(index, point[index->space.model->dims]);
 	if (index->external)
 		ins->locator = ct_vector_store(index, point, CT_VECTOR_ROW);
 

@@ -108,8 +108,9 @@ ct_nulls_insert(CtIndex *index, ItemPointer tid)
 	}
 }
 
-static int
-compare_tids(const void *a, const void *b)
+/* for qsort and bsearch */
+int
+ct_compare_tids(const void *a, const void *b)
 {
 	return ItemPointerCompare((ItemPointer) a, (ItemPointer) b);
 }
@@ -164,6 +165,6 @@ again:
 		incarnation = ct_nulls_header(page)->next_incarnation;
 		ct_unpin(pin);
 	}
-	qsort(*tids, n, sizeof(ItemPointerData), compare_tids);
+	qsort(*tids, n, sizeof(ItemPointerData), ct_compare_tids);
 	return n;
 }

@@ -11,6 +11,10 @@
  * before cursors and bounds before distances, since either may hide a row
  * with the same distance and a smaller TID; cursors compare by TID.
  *
+ * In a residual index every leaf has a basis of pivots.  Their correlations
+ * with the query, mostly known from routing pages, give all rows of the leaf a
+ * bound (ct_projection.h), which a table of pivots seen makes cheap.
+ *
  * No pin or lock survives a call.  What makes this safe is told in
  * src/README.md under "Scans".
  *
@@ -23,6 +27,7 @@
 
 #include <math.h>
 
+#include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #include "ct_tree.h"
@@ -47,6 +52,30 @@ typedef struct QueueItem
 	double	   *cell_dist;		/* by cell number, or NULL */
 } QueueItem;
 
+/* a pivot whose correlation with the query is known */
+typedef struct SeenPivot
+{
+	CtLocator	locator;
+	uint32		hash;
+	char		status;			/* for simplehash */
+	double		rho;
+} SeenPivot;
+
+#define SH_PREFIX		seen
+#define SH_ELEMENT_TYPE	SeenPivot
+#define SH_KEY_TYPE		CtLocator
+#define SH_KEY			locator
+#define SH_HASH_KEY(tb, key) \
+	murmurhash32((key).block * 64 + (key).slot)
+#define SH_EQUAL(tb, a, b) \
+	((a).block == (b).block && (a).slot == (b).slot)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) ((a)->hash)
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
 /* vacuum cannot free pages under one search more often than this */
 #define MAX_RESTARTS		10000
 
@@ -55,6 +84,9 @@ typedef struct QueueItem
  * smallest key some hundred times.
  */
 #define CURSOR_SORT_AFTER	64
+
+/* rows without a point in one cursor, for a NULL query */
+#define NULLS_CURSOR_ROWS	65536
 
 typedef struct CursorRow
 {
@@ -94,6 +126,10 @@ struct CtSearch
 	int			cursors_size;
 	double	   *dist;			/* room for one node */
 	double	   *bounds;			/* likewise */
+
+	CtSpace		space;			/* its slack is that of this query */
+	seen_hash  *seen;			/* residual index: pivots, or NULL */
+	PGAlignedBlock *copy;		/* of a page, or NULL */
 
 	int64		restarts;		/* in a row, without a row returned */
 	bool		no_dims;		/* no row but NULLs when the search began */
@@ -210,6 +246,14 @@ cursor_row_compare(const void *a, const void *b)
 static double
 cursor_evaluate(CtSearch *search, Cursor *cursor, int i)
 {
+	if (search->seen)
+	{
+		/* many a row is also a pivot */
+		SeenPivot  *seen = seen_lookup(search->seen, cursor->locators[i]);
+
+		if (seen)
+			return ct_correlation_distance(seen->rho);
+	}
 	search->stats.distances++;
 	if (search->report == CT_REPORT_HYPOT)
 		return ct_hypot_distance(&cursor->points[2 * i], search->query);
@@ -284,8 +328,8 @@ cursor_remove(Cursor *cursor, int i)
 static void
 cursor_sort(CtSearch *search, Cursor *cursor)
 {
-	cursor->sorted = MemoryContextAlloc(search->context,
-										sizeof(CursorRow) * cursor->n);
+	cursor->sorted = MemoryContextAllocHuge(search->context,
+											sizeof(CursorRow) * cursor->n);
 	for (int i = 0; i < cursor->n; i++)
 	{
 		cursor->sorted[i].key = cursor->keys[i];
@@ -367,10 +411,53 @@ cursor_new(CtSearch *search, int n)
 
 /* -------- pages -------- */
 
+/* Correlation of the query and a pivot: known, or computed and noted. */
+static double
+pivot_correlation(CtSearch *search, CtLocator locator)
+{
+	SeenPivot  *seen = seen_lookup(search->seen, locator);
+	double		rho;
+
+	if (seen)
+		return seen->rho;
+	rho = ct_vector_correlation(search->index, locator, search->query);
+	search->stats.distances++;
+	seen = seen_insert(search->seen, locator, &(bool) {false});
+	seen->rho = rho;
+	return rho;
+}
+
+/*
+ * Bounds for the rows of a residual leaf.  The page is a copy: vectors may
+ * have to be read.
+ */
+static void
+projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node)
+{
+	CtProjection projection;
+	CtShares	shares;
+	double		rho[CT_BASIS_SIZE];
+	double		slack;
+	const CtModel *model = search->space.model;
+
+	ct_node_projection(node, &projection);
+	for (int i = 0; i < projection.n; i++)
+		rho[i] = pivot_correlation(search, node->basis->pivots[i]);
+	slack = ct_model_slack(model, search->query[model->dims],
+						   node->basis->min_variance);
+	ct_projection_shares(&projection, rho, slack, &shares);
+	ct_projection_bounds(&search->space, projection.n, &shares,
+						 node->shares, node->layout->capacity, node->rests,
+						 node->basis->error, cursor->n, search->bounds);
+	for (int i = 0; i < cursor->n; i++)
+		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
+}
+
 /*
  * Keys for the rows of a leaf whose points are costly to read: the annulus
  * bound from the cell's pivot where its distance is known for this very
- * version of the page, else the bound of the whole page.
+ * version of the page, else the bound of the whole page; in a residual index,
+ * what the basis says.
  */
 static void
 lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
@@ -384,16 +471,22 @@ lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 	cursor->locators = palloc(sizeof(CtLocator) * cursor->n);
 	memcpy(cursor->locators, node->locators, sizeof(CtLocator) * cursor->n);
 	for (int i = 0; i < cursor->n; i++)
+		cursor->keys[i] = item->key;
+	if (node->basis && node->basis->n > 0)
+	{
+		projection_keys(search, cursor, node);
+		return;
+	}
+	for (int i = 0; i < cursor->n; i++)
 	{
 		double		dist = known ? item->cell_dist[node->cells[i]] : -1.0;
 
-		cursor->keys[i] = item->key;
 		if (dist < 0.0)
 			continue;
 		cursor->keys[i] = Max(item->key,
-							  ct_annulus_bound(&search->index->space, dist,
+							  ct_annulus_bound(&search->space, dist,
 											   node->deltas[i]));
-		if (node->deltas[i] == 0.0)
+		if (node->deltas[i] == 0.0 && search->space.model == NULL)
 		{
 			/* the row is where its pivot is */
 			cursor->keys[i] = dist;
@@ -428,7 +521,7 @@ read_leaf(CtSearch *search, const CtNode *node, const QueueItem *item)
 			cursor->points = palloc(sizeof(double) * 2 * n);
 			for (int i = 0; i < n; i++)
 			{
-				cursor->keys[i] = ct_lower_bound(&search->index->space,
+				cursor->keys[i] = ct_lower_bound(&search->space,
 												 cursor->keys[i], 0.0);
 				ct_node_get_point(search->index, node, i,
 								  &cursor->points[2 * i]);
@@ -437,14 +530,33 @@ read_leaf(CtSearch *search, const CtNode *node, const QueueItem *item)
 	}
 }
 
-/* What is kept of a routing page whose pivots are read without its lock. */
+/* What is kept of a page whose pivots are read without its lock. */
 static void
-copy_routing(CtSearch *search, CtNode *node)
+copy_page(CtSearch *search, CtNode *node)
 {
-	PGAlignedBlock *copy = palloc(sizeof(PGAlignedBlock));
+	if (search->copy == NULL)
+		search->copy = MemoryContextAlloc(search->context,
+										  sizeof(PGAlignedBlock));
+	memcpy(search->copy->data, (char *) node->header - CT_NODE_OFFSET, BLCKSZ);
+	ct_node_view(search->index, (Page) search->copy->data, node);
+}
 
-	memcpy(copy->data, (char *) node->header - CT_NODE_OFFSET, BLCKSZ);
-	ct_node_view(search->index, (Page) copy->data, node);
+/* Cover distances of the query and a routing page's pivots. */
+static void
+pivot_distances(CtSearch *search, const CtNode *node)
+{
+	int			n = node->header->nentries;
+
+	if (search->seen)
+	{
+		for (int i = 0; i < n; i++)
+			search->dist[i] =
+				ct_correlation_angle(pivot_correlation(search,
+													   node->locators[i]));
+		return;
+	}
+	ct_node_distances(search->index, node, search->query, search->dist);
+	search->stats.distances += n;
 }
 
 static void
@@ -464,10 +576,9 @@ expand_routing(CtSearch *search, const CtNode *node, const QueueItem *item)
 	}
 	else
 	{
-		ct_node_distances(index, node, search->query, search->dist);
-		ct_lower_bounds(&index->space, n, search->dist, node->radii,
+		pivot_distances(search, node);
+		ct_lower_bounds(&search->space, n, search->dist, node->radii,
 						search->bounds);
-		search->stats.distances += n;
 	}
 	if (lazy_leaves)
 	{
@@ -549,27 +660,46 @@ visit_page(CtSearch *search, const QueueItem *item)
 		right.version = item->version;
 	}
 
+	if (node.locators && search->report != CT_REPORT_NULL)
+	{
+		copy_page(search, &node);
+		ct_unpin(pin);
+		pin = CT_NO_PIN;
+	}
 	if (kind == CT_PAGE_LEAF)
-	{
 		read_leaf(search, &node, item);
-		ct_unpin(pin);
-	}
-	else if (node.locators && search->report != CT_REPORT_NULL)
-	{
-		copy_routing(search, &node);
-		ct_unpin(pin);
-		expand_routing(search, &node, item);
-	}
 	else
-	{
 		expand_routing(search, &node, item);
+	if (pin != CT_NO_PIN)
 		ct_unpin(pin);
-	}
 
 	if (right.block != InvalidBlockNumber)
 		push_page(search, item->key, &right, item->height, NULL);
 	if (search->ncursors > ncursors)
 		cursor_enqueue(search, ncursors, false);
+}
+
+/*
+ * With a NULL query all distances are NULL, so rows without a point stand
+ * among the others, by TID.
+ */
+static void
+enqueue_nulls(CtSearch *search)
+{
+	ItemPointerData *tids;
+	int64		n = ct_nulls_collect(search->index, &tids);
+
+	for (int64 from = 0; from < n; from += NULLS_CURSOR_ROWS)
+	{
+		int			rows = Min(n - from, NULLS_CURSOR_ROWS);
+		int			number = search->ncursors;
+		Cursor	   *cursor = cursor_new(search, rows);
+
+		memset(cursor->keys, 0, sizeof(double) * rows);
+		memcpy(cursor->tids, tids + from, sizeof(ItemPointerData) * rows);
+		cursor_sort(search, cursor);
+		cursor_enqueue(search, number, false);
+	}
 }
 
 /* Begins at the root; rows up to the last one returned will be passed over. */
@@ -580,6 +710,8 @@ restart(CtSearch *search)
 
 	search->nqueue = 0;
 	search->ncursors = 0;
+	if (search->report == CT_REPORT_NULL)
+		enqueue_nulls(search);
 	if (search->no_dims)
 		return;					/* rows that came later are not visible */
 	push_page(search, 0.0, &root, -1, NULL);
@@ -600,8 +732,9 @@ ct_search_create(CtIndex *index)
 }
 
 /*
- * Starts (or starts again) a search.  query has as many elements as the index
- * has dimensions and is copied; it may be NULL for CT_REPORT_NULL.
+ * Starts (or starts again) a search.  query is a point of the index
+ * (point_size doubles) and is copied; it may be NULL for CT_REPORT_NULL.  The
+ * metadata of a residual index must be fresh, as ct_index_open() reads it.
  */
 void
 ct_search_start(CtSearch *search, const double *query, CtReport report)
@@ -615,8 +748,20 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	search->query = NULL;
 	if (query)
 	{
-		search->query = palloc(sizeof(double) * index->space.dims);
-		memcpy(search->query, query, sizeof(double) * index->space.dims);
+		search->query = palloc(sizeof(double) * index->point_size);
+		memcpy(search->query, query, sizeof(double) * index->point_size);
+	}
+	search->copy = NULL;
+	search->space = index->space;
+	search->seen = NULL;
+	if (index->space.model && query)
+	{
+		search->space.slack =
+			ct_model_slack(index->space.model,
+						   query[index->space.model->dims],
+						   Min(index->meta.min_variance,
+							   index->space.model->variance));
+		search->seen = seen_create(search->context, 1024, NULL);
 	}
 	search->queue_size = 256;
 	search->queue = palloc(sizeof(QueueItem) * search->queue_size);
@@ -626,11 +771,14 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 						  Max(Max(index->routing.capacity,
 								  index->leaf.capacity), 1));
 	search->restarts = 0;
-	search->bounds = palloc(sizeof(double) * Max(index->routing.capacity, 1));
+	search->bounds = palloc(sizeof(double) *
+							Max(Max(index->routing.capacity,
+									index->leaf.capacity), 1));
 	search->no_dims = index->meta.dims == 0;
 	search->returned_any = false;
-	search->in_nulls = false;
+	search->in_nulls = report == CT_REPORT_NULL;
 	search->nulls = NULL;
+	search->nnulls = search->next_null = 0;
 	memset(&search->stats, 0, sizeof(search->stats));
 	restart(search);
 	MemoryContextSwitchTo(old);
@@ -678,6 +826,8 @@ take_row(CtSearch *search, CtResult *result)
 		}
 		result->tid = cursor->tids[i];
 		result->dist = cursor->keys[i];
+		if (cursor->locators)
+			result->locator = cursor->locators[i];
 		cursor_remove(cursor, i);
 		left = cursor->n > 0;
 		if (left && !cursor->lazy && ++cursor->taken >= CURSOR_SORT_AFTER)

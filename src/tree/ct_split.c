@@ -38,9 +38,10 @@ ct_cell_rows(const CtIndex *index)
 /*
  * Farthest-first traversal: chooses among n points pivots that are more than
  * base^level apart, beginning with the given one, so that each point is
- * within base^level of its nearest pivot.  points is n x dims.  Fills
+ * within base^level of its nearest pivot.  points is n x point_size.  Fills
  * pivots[1..] with indexes (pivots[0] stands for the given pivot), owner[i]
- * with the number of the nearest pivot and dist[i] with its distance.
+ * with the number of the nearest pivot and dist[i] with its distance, all
+ * in the distance that shapes the tree.
  * Returns the number of pivots, or 0 if there would be more than limit.
  * (Gonzalez 1985, "Clustering to minimize the maximum intercluster distance")
  */
@@ -48,14 +49,14 @@ static int
 cell_net(CtIndex *index, const double *points, int n, const double *pivot,
 			int level, int limit, int *pivots, int *owner, double *dist)
 {
-	int			dims = index->space.dims;
-	const CtKernelTable *kernels = index->space.kernels;
-	double		reach = ct_level_radius(&index->space, level);
+	int			size = index->point_size;
+	double		reach = ct_level_radius(&index->shape, level);
 	int			k = 1;
 
 	for (int i = 0; i < n; i++)
 	{
-		dist[i] = kernels->l2_f64(pivot, points + (size_t) i * dims, dims);
+		dist[i] = ct_cover_distance(&index->shape, pivot,
+									points + (size_t) i * size);
 		owner[i] = 0;
 	}
 	for (;;)
@@ -72,8 +73,9 @@ cell_net(CtIndex *index, const double *points, int n, const double *pivot,
 		pivots[k] = far;
 		for (int i = 0; i < n; i++)
 		{
-			double		d = kernels->l2_f64(points + (size_t) far * dims,
-											points + (size_t) i * dims, dims);
+			double		d = ct_cover_distance(&index->shape,
+											  points + (size_t) far * size,
+											  points + (size_t) i * size);
 
 			if (d < dist[i] || i == far)
 			{
@@ -196,7 +198,7 @@ root_side_compare(const void *a, const void *b)
 static int
 divide(CtIndex *index, const CtNode *parent, RootSide *sides, int n)
 {
-	double	   *query = palloc(sizeof(double) * index->space.dims);
+	double	   *query = palloc(sizeof(double) * index->point_size);
 	double	   *dist = palloc(sizeof(double) * parent->header->nentries);
 	double	   *other = palloc(sizeof(double) * parent->header->nentries);
 	int			far = 0;
@@ -205,17 +207,17 @@ divide(CtIndex *index, const CtNode *parent, RootSide *sides, int n)
 	int			cut;
 
 	ct_node_get_point(index, parent, sides[0].slot, query);
-	ct_node_distances(index, parent, query, dist);
+	ct_node_shape_distances(index, parent, query, dist);
 	for (int i = 1; i < n; i++)
 		if (dist[sides[i].slot] > dist[sides[far].slot])
 			far = i;
 	ct_node_get_point(index, parent, sides[far].slot, query);
-	ct_node_distances(index, parent, query, dist);
+	ct_node_shape_distances(index, parent, query, dist);
 	for (int i = 0; i < n; i++)
 		if (dist[sides[i].slot] > dist[sides[far].slot])
 			far = i;
 	ct_node_get_point(index, parent, sides[far].slot, query);
-	ct_node_distances(index, parent, query, other);
+	ct_node_shape_distances(index, parent, query, other);
 	for (int i = 0; i < n; i++)
 	{
 		double		a = dist[sides[i].slot];
@@ -247,6 +249,8 @@ copy_cells(CtIndex *index, CtNode *to, const CtNode *from, const bool *wanted)
 	for (int i = 0; i < from->header->nentries; i++)
 		if (wanted[from->cells[i]])
 			ct_node_copy_slot(index, to, to->header->nentries++, from, i);
+	if (to->basis)
+		*to->basis = *from->basis;
 }
 
 /* number of the root above each entry of a routing page */
@@ -421,7 +425,7 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 {
 	CtNode		parent;
 	CtNode		leaf;
-	int			dims = index->space.dims;
+	int			size = index->point_size;
 	int			n;
 	int			count = 0;
 	int			k;
@@ -436,11 +440,13 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	double	   *pivot;
 	double		farthest = 0.0;
 	double	   *radius;
+	double	   *shape_radius;
 	bool		used[CT_MAX_ROOTS + 1];
 	int			nused = 0;
 	int		   *numbers;
 	int			limit;
 	CtEdit	   *edit;
+	CtBasisFit *basis = NULL;
 
 	*single = false;
 	ct_node_view(index, ct_pin_page(parent_pin), &parent);
@@ -453,17 +459,18 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	if (count < 2)
 		return true;
 	exit = exit_for(index, &parent, link, cell, ct_pin_block(pin));
-	points = palloc(sizeof(double) * dims * count);
-	pivot = palloc(sizeof(double) * dims);
+	points = MemoryContextAllocHuge(CurrentMemoryContext,
+									sizeof(double) * size * count);
+	pivot = palloc(sizeof(double) * size);
 	owner = palloc(sizeof(int) * count);
 	pivots = palloc(sizeof(int) * (count + 1));
 	dist = palloc(sizeof(double) * count);
 	ct_node_get_point(index, &parent, exit, pivot);
 	for (int i = 0; i < count; i++)
 	{
-		ct_node_get_point(index, &leaf, slots[i], points + (size_t) i * dims);
-		dist[i] = index->space.kernels->l2_f64(pivot, points + (size_t) i * dims,
-											   dims);
+		ct_node_get_point(index, &leaf, slots[i], points + (size_t) i * size);
+		dist[i] = ct_cover_distance(&index->shape, pivot,
+									points + (size_t) i * size);
 		farthest = Max(farthest, dist[i]);
 	}
 	if (farthest == 0.0)
@@ -477,7 +484,7 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 		nused += used[i];
 	if (nused > CT_MAX_ROOTS - 2)
 		return true;			/* the leaf is due to be divided */
-	level = ct_level_of(&index->space, farthest) - 1;
+	level = ct_level_of(&index->shape, farthest) - 1;
 	limit = Min(Min(count / 2, parent.layout->capacity / CT_OPEN_SHARE),
 				CT_MAX_ROOTS - nused);
 	k = limit < 2 ? 0 : cell_net(index, points, count, pivot, level, limit,
@@ -490,8 +497,8 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 		flags = CT_ENTRY_GROUP;
 		for (int i = 0; i < count; i++)
 		{
-			dist[i] = index->space.kernels->l2_f64(pivot,
-												   points + (size_t) i * dims, dims);
+			dist[i] = ct_cover_distance(&index->shape, pivot,
+										points + (size_t) i * size);
 			owner[i] = 0;
 			if (dist[i] > dist[far])
 				far = i;
@@ -499,9 +506,9 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 		pivots[1] = far;
 		for (int i = 0; i < count; i++)
 		{
-			double		d = index->space.kernels->l2_f64(points + (size_t) far * dims,
-														 points + (size_t) i * dims,
-														 dims);
+			double		d = ct_cover_distance(&index->shape,
+											  points + (size_t) far * size,
+											  points + (size_t) i * size);
 
 			if (d < dist[i] || i == far)
 			{
@@ -516,17 +523,31 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 		return false;
 
 	radius = palloc0(sizeof(double) * k);
+	shape_radius = palloc0(sizeof(double) * k);
 	numbers = palloc(sizeof(int) * k);
 	numbers[0] = cell;
+	ct_index_follow_variance(index);
 	for (int i = 0; i < count; i++)
-		radius[owner[i]] = Max(radius[owner[i]],
-							   ct_radius_up(&index->space, dist[i]));
+	{
+		int			p = owner[i];
+
+		shape_radius[p] = Max(shape_radius[p], dist[i]);
+		if (!index->shape_is_cover)
+			dist[i] = ct_cover_distance(&index->cover,
+										p == 0 ? pivot : points + (size_t) pivots[p] * size,
+										points + (size_t) i * size);
+		radius[p] = Max(radius[p], ct_radius_up(&index->cover, dist[i]));
+	}
 	for (int p = 1; p < k; p++)
 	{
 		numbers[p] = take_number(used);
 		if (index->external)
 			ct_vector_mark_pivot(index, leaf.locators[slots[pivots[p]]]);
 	}
+
+	if (leaf.basis)
+		basis = ct_basis_for_leaf(index, &leaf, &parent, link,
+								  points, slots, count, pivots, k);
 
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
@@ -536,12 +557,12 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	for (int p = 1; p < k; p++)
 	{
 		int			entry = add_entry(&parent, exit,
-									  flags ? ct_level_of(&index->space, radius[p]) : level,
+									  flags ? ct_level_of(&index->shape, shape_radius[p]) : level,
 									  link, numbers[p], radius[p], flags);
 		int			from = slots[pivots[p]];
 
 		ct_node_put_point(index, &parent, entry,
-						  points + (size_t) pivots[p] * dims,
+						  points + (size_t) pivots[p] * size,
 						  leaf.locators ? leaf.locators[from] :
 						  (CtLocator){0});
 	}
@@ -551,6 +572,8 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 		if (leaf.deltas)
 			leaf.deltas[slots[i]] = dist[i];
 	}
+	if (leaf.basis)
+		ct_basis_install(index, &leaf, basis);
 	ct_edit_commit(edit);
 	return true;
 }
@@ -581,7 +604,7 @@ add_twin(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell)
 	top = exit;
 	/* twins are all children of one entry, not of each other */
 	if ((parent.metas[exit].flags & CT_ENTRY_GROUP) &&
-		parent.radii[exit] == 0.0 &&
+		parent.metas[exit].level == CT_LEVEL_ZERO &&
 		parent.metas[exit].parent != CT_NO_PARENT)
 		top = parent.metas[exit].parent;
 	number = link_sibling(&parent, link, &child, &sibling, sibling_pin,
@@ -595,6 +618,8 @@ add_twin(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell)
 		parent.metas[slot] = meta;
 		parent.radii[slot] = 0.0;
 	}
+	if (sibling.basis)
+		*sibling.basis = *child.basis;
 	ct_edit_commit(edit);
 	ct_unpin(sibling_pin);
 }
@@ -673,16 +698,17 @@ descends_from(const CtNode *node, int slot, int top)
 static double
 radius_of(CtIndex *index, const CtNode *node, int center, const bool *marked)
 {
-	double	   *query = palloc(sizeof(double) * index->space.dims);
+	double	   *query = palloc(sizeof(double) * index->point_size);
 	double	   *dist = palloc(sizeof(double) * node->header->nentries);
 	double		radius = 0.0;
 
 	ct_node_get_point(index, node, center, query);
 	ct_node_distances(index, node, query, dist);
+	ct_index_follow_variance(index);
 	for (int i = 0; i < node->header->nentries; i++)
 		if (marked[i] && node->metas[i].child != CT_NO_CHILD)
-			radius = Max(radius, dist[i] == 0.0 ? node->radii[i] :
-						 ct_radius_sum(&index->space, dist[i], node->radii[i]));
+			radius = Max(radius, i == center ? node->radii[i] :
+						 ct_radius_sum(&index->cover, dist[i], node->radii[i]));
 	pfree(query);
 	pfree(dist);
 	return radius;
@@ -825,18 +851,18 @@ open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
 	if (nmoving > parent.layout->capacity / CT_OPEN_SHARE)
 	{
 		/* group the nearer half of them around the one farthest away */
-		double	   *query = palloc(sizeof(double) * index->space.dims);
+		double	   *query = palloc(sizeof(double) * index->point_size);
 		double	   *from_root = palloc(sizeof(double) * n);
 		double	   *from_far = palloc(sizeof(double) * n);
 		int			far = 0;
 
 		ct_node_get_point(index, &node, root, query);
-		ct_node_distances(index, &node, query, from_root);
+		ct_node_shape_distances(index, &node, query, from_root);
 		for (int i = 1; i < nmoving; i++)
 			if (from_root[moving[i]] > from_root[moving[far]])
 				far = i;
 		ct_node_get_point(index, &node, moving[far], query);
-		ct_node_distances(index, &node, query, from_far);
+		ct_node_shape_distances(index, &node, query, from_far);
 		grouping = true;
 		for (int i = 0; i < nmoving; i++)
 			if (i != far &&
@@ -877,17 +903,17 @@ open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
 				rest[i] = false;
 		}
 		radius[m] = radius_of(index, &node, moving[m], marked);
-		if (!groups && !grouping)
+		if (!groups && !grouping && index->shape_is_cover)
 			radius[m] = Min(radius[m],
-							ct_radius_up(&index->space,
-										 ct_level_radius(&index->space, level)));
+							ct_radius_up(&index->cover,
+										 ct_level_radius(&index->shape, level)));
 	}
 	rest_radius = Min(radius_of(index, &node, root, rest),
 					  parent.radii[exit]);
-	if (!groups && !grouping)
+	if (!groups && !grouping && index->shape_is_cover)
 		rest_radius = Min(rest_radius,
-						  ct_radius_up(&index->space,
-									   ct_level_radius(&index->space, level)));
+						  ct_radius_up(&index->cover,
+									   ct_level_radius(&index->shape, level)));
 
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);

@@ -87,7 +87,9 @@ count_branches(StatsState *state, const CtNode *node, int i,
 			}
 		state->stats->max_fanout = Max(state->stats->max_fanout, children);
 		count_node(state, level + 1, children,
-				   Min(radius, ct_level_radius(&state->index->space, level + 1)));
+				   state->index->shape_is_cover ?
+				   Min(radius, ct_level_radius(&state->index->shape, level + 1)) :
+				   radius);
 		below = level;
 	}
 }
@@ -101,7 +103,7 @@ stats_page(StatsState *state, const CtLink *link, int height)
 	CtPin		pin;
 	CtNode		node;
 	int			n;
-	double	   *point = palloc(sizeof(double) * index->space.dims);
+	double	   *point = palloc(sizeof(double) * index->point_size);
 	double	   *dist;
 
 	CHECK_FOR_INTERRUPTS();

@@ -1,0 +1,101 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_projection.h
+ *	  Bounds of a residual correlation from the correlations with a few pivots.
+ *
+ * Layer 1.  Let u_x be the unit vector of x (ct_metric_residual.c), G the Gram
+ * matrix of some pivots, and C any lower triangular matrix with C C' - G
+ * positive semidefinite.  With the shares
+ *
+ *		beta_x = C^-1 rho(x, pivots)	and		e_x = sqrt(1 - |beta_x|^2)
+ *
+ * Cauchy-Schwarz gives |rho(q, x)| <= |beta_q . beta_x| + e_q e_x: C C' is the
+ * Gram matrix of the pivots with further, orthogonal directions added to them,
+ * which change none of their products with q or x.  One pivot is the triangle
+ * inequality of angles; e_x is the kriging standard deviation of x given the
+ * pivots.  Rounding is dealt with in ct_projection.c.
+ *
+ * IDENTIFICATION
+ *	  include/ct_projection.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CT_PROJECTION_H
+#define CT_PROJECTION_H
+
+#include "ct_metric.h"
+
+/* most pivots of a basis */
+#define CT_BASIS_SIZE		16
+
+/* A basis as arithmetic sees it. */
+typedef struct CtProjection
+{
+	int			n;
+	const float *factor;		/* C by rows: row i has i + 1 elements */
+	double		inverse_norm;	/* at least the Frobenius norm of C^-1 */
+} CtProjection;
+
+/* What is known of a query, or a row, by a basis. */
+typedef struct CtShares
+{
+	float		beta[CT_BASIS_SIZE];
+	double		error;			/* |beta - true beta| is at most this */
+	double		rest;			/* at least the true e */
+} CtShares;
+
+/* candidates that a basis is chosen from, at most */
+#define CT_BASIS_CANDIDATES	48
+
+/* A basis chosen for some rows. */
+typedef struct CtProjectionFit
+{
+	int			n;
+	int			chosen[CT_BASIS_SIZE];	/* numbers of candidates */
+	float		factor[CT_BASIS_SIZE * (CT_BASIS_SIZE + 1) / 2];
+	double		inverse_norm;
+	double		min_variance;	/* smallest residual variance of the chosen */
+} CtProjectionFit;
+
+/*
+ * Chooses a basis for rows (records) among candidates (records, at most
+ * CT_BASIS_CANDIDATES) and computes the rows' shares.  work has room for
+ * ct_projection_work() doubles.  Thread-safe.
+ */
+extern size_t ct_projection_work(int nrows);
+extern void ct_projection_fit(const CtSpace *space, int ncandidates,
+							  const double *const *candidates, int nrows,
+							  const double *const *rows, double *work,
+							  CtProjectionFit *fit, CtShares *shares);
+
+/*
+ * Chooses a basis for n rows among ncandidates pivots.
+ *
+ * cross[c * n + i] is the correlation of candidate c and row i, gram[c *
+ * ncandidates + d] that of two candidates, each with an error of at most
+ * slack.  Fills chosen (numbers of candidates, best first), factor (by rows)
+ * and *inverse_norm; returns how many pivots were chosen, at most limit.
+ * cross is destroyed.
+ */
+extern int	ct_projection_choose(int n, int ncandidates, double *cross,
+								 const double *gram, double slack, int limit,
+								 int *chosen, float *factor,
+								 double *inverse_norm);
+
+/*
+ * Shares of a query or row whose correlations with the basis' pivots are rho,
+ * with errors of at most slack.
+ */
+extern void ct_projection_shares(const CtProjection *basis, const double *rho,
+								 double slack, CtShares *shares);
+
+/*
+ * Lower bounds of the reported distances of n rows.  shares is stored by
+ * column, stride floats apart; row_error bounds the error of their shares.
+ */
+extern void ct_projection_bounds(const CtSpace *space, int nbasis,
+								 const CtShares *query, const float *shares,
+								 int stride, const float *rests,
+								 double row_error, int n, double *bounds);
+
+#endif							/* CT_PROJECTION_H */

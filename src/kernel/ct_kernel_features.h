@@ -1,0 +1,439 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_kernel_features.h
+ *	  Covariances, triangular solves and dot products, for any width of
+ *	  vector.
+ *
+ * Included once by the file of an instruction set, after it has defined what
+ * ct_exp.h needs and
+ *
+ *		VECTOR_LANES		doubles in a vector, or 1
+ *		TILE_ROWS			rows of a tile of substitute_batch()
+ *		TILE_VECTORS		vectors of right-hand sides in such a tile
+ *		UPDATE_VECTORS		vectors of rows in a tile of factor_update()
+ *		vector_div, vector_sqrt
+ *		vector_min			(a, b): a < b ? a : b, so that NaN as b stays
+ *		vector_load, vector_store, mask_of, vector_load_some
+ *		vector_halves		the sum of the lanes, added in halves
+ *
+ * The tiles are sized so that their sums stay in registers.  Products are
+ * rounded before they are subtracted.
+ *
+ * IDENTIFICATION
+ *	  src/kernel/ct_kernel_features.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_exp.h"
+
+#define UNROLL				_Pragma("GCC unroll 16")
+
+#define CT_SQRT3			0x1.bb67ae8584caap+0
+#define CT_SQRT5			0x1.1e3779b97f4a8p+1
+#define CT_FIVE_THIRDS		0x1.aaaaaaaaaaaabp+0
+
+/* vectors that hold the canonical partial sums */
+#define SUM_VECTORS			(CT_SUM_LANES / VECTOR_LANES)
+
+/* columns that substitute() subtracts in one pass */
+#define PASS_COLUMNS		8
+
+CT_INLINE CT_TARGET Vector
+load_vector(const double *p)
+{
+	return vector_load(p, sizeof(double));
+}
+
+/* a - b c in single elements, the product rounded */
+CT_INLINE CT_TARGET double
+minus_product(double a, double b, double c)
+{
+	double		product = b * c;
+
+#ifdef __x86_64__
+	__asm__("" : "+x"(product));
+#endif
+	return a - product;
+}
+
+CT_INLINE CT_TARGET Vector
+broadcast(const double *p)
+{
+	return vector_set(load_f64(p));
+}
+
+/* -------- dot product -------- */
+
+/* add the products that are left from number j on, fewer than CT_SUM_LANES */
+CT_INLINE CT_TARGET void
+add_last_products(Vector *sum, const double *x, const double *y, size_t j,
+				  size_t dim)
+{
+	UNROLL
+	for (int k = 0; k < SUM_VECTORS; k++, j += VECTOR_LANES)
+	{
+		Mask		mask;
+
+		if (j >= dim)
+			return;
+		mask = mask_of(dim - j < VECTOR_LANES ? dim - j : VECTOR_LANES);
+		sum[k] = vector_add(sum[k],
+							vector_mul(vector_load_some(x + j, mask,
+														sizeof(double)),
+									   vector_load_some(y + j, mask,
+														sizeof(double))));
+	}
+}
+
+static CT_TARGET double
+dot_f64(const double *x, const double *y, size_t dim)
+{
+	Vector		sum[SUM_VECTORS];
+	size_t		j = 0;
+
+	UNROLL
+	for (int k = 0; k < SUM_VECTORS; k++)
+		sum[k] = vector_zero();
+
+	for (; dim - j >= CT_SUM_LANES; j += CT_SUM_LANES)
+	{
+		UNROLL
+		for (int k = 0; k < SUM_VECTORS; k++)
+			sum[k] = vector_add(sum[k],
+								vector_mul(load_vector(x + j + k * VECTOR_LANES),
+										   load_vector(y + j + k * VECTOR_LANES)));
+	}
+	add_last_products(sum, x, y, j, dim);
+
+	UNROLL
+	for (int half = SUM_VECTORS / 2; half > 0; half /= 2)
+	{
+		UNROLL
+		for (int k = 0; k < half; k++)
+			sum[k] = vector_add(sum[k], sum[k + half]);
+	}
+	return vector_halves(sum[0]);
+}
+
+/* -------- covariances -------- */
+
+/* squared distances in lengthscales of VECTOR_LANES locations */
+CT_INLINE CT_TARGET Vector
+scaled_squares(const CtCovarianceFunction *function, const double *q,
+			   const double *cols, size_t stride)
+{
+	Vector		sum = vector_zero();
+
+	for (size_t j = 0; j < function->dim; j++)
+	{
+		Vector		diff = vector_sub(load_vector(cols + j * stride),
+									  broadcast(q + j));
+		Vector		ratio = vector_div(diff,
+									   broadcast(function->lengthscale + j));
+
+		sum = vector_add(sum, vector_mul(ratio, ratio));
+	}
+	return vector_min(vector_set(CT_SQUARES_MAX), sum);
+}
+
+CT_INLINE CT_TARGET Vector
+vector_exp_minus(Vector a)
+{
+	return vector_exp(vector_mul(vector_set(-1.0), a));
+}
+
+/* the covariance function of squared distances; kind is a constant here */
+CT_INLINE CT_TARGET Vector
+covariance_of(CtCovariance kind, double variance, Vector squares)
+{
+	Vector		result;
+	Vector		a;
+
+	switch (kind)
+	{
+		case CT_COVARIANCE_MATERN12:
+			result = vector_exp_minus(vector_sqrt(squares));
+			break;
+		case CT_COVARIANCE_MATERN32:
+			a = vector_mul(vector_set(CT_SQRT3), vector_sqrt(squares));
+			result = vector_mul(vector_add(vector_set(1.0), a),
+								vector_exp_minus(a));
+			break;
+		case CT_COVARIANCE_MATERN52:
+			a = vector_mul(vector_set(CT_SQRT5), vector_sqrt(squares));
+			result = vector_add(vector_add(vector_set(1.0), a),
+								vector_mul(vector_set(CT_FIVE_THIRDS),
+										   squares));
+			result = vector_mul(result, vector_exp_minus(a));
+			break;
+		default:				/* CT_COVARIANCE_RBF */
+			result = vector_exp(vector_mul(vector_set(-0.5), squares));
+			break;
+	}
+	return vector_mul(vector_set(variance), result);
+}
+
+/* kind is a constant here; the last vector may overlap the one before */
+CT_INLINE CT_TARGET void
+covariances_of_kind(CtCovariance kind, const CtCovarianceFunction *function,
+					const double *q, const double *cols, size_t stride,
+					size_t n, double *result)
+{
+	size_t		i = 0;
+
+	for (;;)
+	{
+		Vector		squares = scaled_squares(function, q, cols + i, stride);
+
+		vector_store(result + i,
+					 covariance_of(kind, function->variance, squares));
+		i += VECTOR_LANES;
+		if (i >= n)
+			return;
+		if (i > n - VECTOR_LANES)
+			i = n - VECTOR_LANES;
+	}
+}
+
+static CT_TARGET void
+covariances(const CtCovarianceFunction *function, const double *q,
+			const double *cols, size_t stride, size_t n, double *result)
+{
+	if (n < VECTOR_LANES)
+	{
+		if (n > 0)
+			ct_kernel_scalar.covariances(function, q, cols, stride, n, result);
+		return;
+	}
+	switch (function->kind)
+	{
+		case CT_COVARIANCE_RBF:
+			covariances_of_kind(CT_COVARIANCE_RBF, function, q, cols, stride,
+								n, result);
+			break;
+		case CT_COVARIANCE_MATERN12:
+			covariances_of_kind(CT_COVARIANCE_MATERN12, function, q, cols,
+								stride, n, result);
+			break;
+		case CT_COVARIANCE_MATERN32:
+			covariances_of_kind(CT_COVARIANCE_MATERN32, function, q, cols,
+								stride, n, result);
+			break;
+		case CT_COVARIANCE_MATERN52:
+			covariances_of_kind(CT_COVARIANCE_MATERN52, function, q, cols,
+								stride, n, result);
+			break;
+	}
+}
+
+/* -------- forward substitution, one right-hand side -------- */
+
+/* Solves for count elements from number j on; all before are subtracted. */
+CT_INLINE CT_TARGET void
+solve_triangle(const double *factor, size_t m, size_t j, size_t count,
+			   double *v)
+{
+	for (size_t k = j; k < j + count; k++)
+	{
+		const double *column = factor + ct_factor_at(m, 0, k);
+
+		v[k] /= column[k];
+		for (size_t i = k + 1; i < j + count; i++)
+			v[i] = minus_product(v[i], column[i], v[k]);
+	}
+}
+
+/* Subtracts PASS_COLUMNS columns from number j on, in the rows below. */
+CT_INLINE CT_TARGET void
+subtract_columns(const double *factor, size_t m, size_t j, double *v)
+{
+	const double *column[PASS_COLUMNS];
+	Vector		x[PASS_COLUMNS];
+	size_t		i = j + PASS_COLUMNS;
+
+	UNROLL
+	for (int k = 0; k < PASS_COLUMNS; k++)
+	{
+		column[k] = factor + ct_factor_at(m, 0, j + k);
+		x[k] = vector_set(v[j + k]);
+	}
+	for (; m - i >= VECTOR_LANES; i += VECTOR_LANES)
+	{
+		Vector		rest = load_vector(v + i);
+
+		UNROLL
+		for (int k = 0; k < PASS_COLUMNS; k++)
+			rest = vector_sub(rest, vector_mul(load_vector(column[k] + i),
+											   x[k]));
+		vector_store(v + i, rest);
+	}
+	for (; i < m; i++)
+	{
+		UNROLL
+		for (int k = 0; k < PASS_COLUMNS; k++)
+			v[i] = minus_product(v[i], column[k][i], v[j + k]);
+	}
+}
+
+static CT_TARGET void
+substitute(const double *factor, size_t m, double *v)
+{
+	size_t		j = 0;
+
+	for (; m - j >= PASS_COLUMNS; j += PASS_COLUMNS)
+	{
+		solve_triangle(factor, m, j, PASS_COLUMNS, v);
+		subtract_columns(factor, m, j, v);
+	}
+	solve_triangle(factor, m, j, m - j, v);
+}
+
+/* -------- forward substitution, a batch -------- */
+
+/*
+ * Rows i .. i + rows - 1 of the solution, for TILE_VECTORS vectors of
+ * right-hand sides from v on.  rows is a constant here.
+ */
+CT_INLINE CT_TARGET void
+solve_tile(const double *factor, size_t m, size_t i, int rows, double *v)
+{
+	Vector		rest[TILE_ROWS][TILE_VECTORS];
+	const double *column = factor + i;
+	double	   *tile = v + i * CT_BATCH;
+
+	UNROLL
+	for (int r = 0; r < rows; r++)
+	{
+		UNROLL
+		for (int k = 0; k < TILE_VECTORS; k++)
+			rest[r][k] = load_vector(tile + r * CT_BATCH + k * VECTOR_LANES);
+	}
+
+	/* column points to row i of column j */
+	for (size_t j = 0; j < i; j++)
+	{
+		Vector		x[TILE_VECTORS];
+
+		UNROLL
+		for (int k = 0; k < TILE_VECTORS; k++)
+			x[k] = load_vector(v + j * CT_BATCH + k * VECTOR_LANES);
+		UNROLL
+		for (int r = 0; r < rows; r++)
+		{
+			Vector		l = broadcast(column + r);
+
+			UNROLL
+			for (int k = 0; k < TILE_VECTORS; k++)
+				rest[r][k] = vector_sub(rest[r][k], vector_mul(l, x[k]));
+		}
+		column += m - 1 - j;
+	}
+
+	UNROLL
+	for (int c = 0; c < rows; c++)
+	{
+		UNROLL
+		for (int k = 0; k < TILE_VECTORS; k++)
+		{
+			Vector		x = vector_div(rest[c][k], broadcast(column + c));
+
+			vector_store(tile + c * CT_BATCH + k * VECTOR_LANES, x);
+			UNROLL
+			for (int r = c + 1; r < rows; r++)
+				rest[r][k] = vector_sub(rest[r][k],
+										vector_mul(broadcast(column + r), x));
+		}
+		column += m - 1 - (i + c);
+	}
+}
+
+static CT_TARGET void
+substitute_batch(const double *factor, size_t m, double *v)
+{
+	for (int lane = 0; lane < CT_BATCH; lane += TILE_VECTORS * VECTOR_LANES)
+	{
+		size_t		i = 0;
+
+		for (; m - i >= TILE_ROWS; i += TILE_ROWS)
+			solve_tile(factor, m, i, TILE_ROWS, v + lane);
+		for (; i < m; i++)
+			solve_tile(factor, m, i, 1, v + lane);
+	}
+}
+
+/* -------- factorization -------- */
+
+/* factor_update() for UPDATE_VECTORS vectors of rows from number i on */
+CT_INLINE CT_TARGET void
+update_tile(double *factor, size_t m, size_t k, size_t first, size_t last,
+			size_t i)
+{
+	Vector		rest[CT_FACTOR_PANEL][UPDATE_VECTORS];
+
+	UNROLL
+	for (int c = 0; c < CT_FACTOR_PANEL; c++)
+	{
+		UNROLL
+		for (int r = 0; r < UPDATE_VECTORS; r++)
+			rest[c][r] = load_vector(factor + ct_factor_at(m, i, k + c) +
+									 r * VECTOR_LANES);
+	}
+	for (size_t j = first; j < last; j++)
+	{
+		const double *column = factor + ct_factor_at(m, 0, j);
+		Vector		l[UPDATE_VECTORS];
+
+		UNROLL
+		for (int r = 0; r < UPDATE_VECTORS; r++)
+			l[r] = load_vector(column + i + r * VECTOR_LANES);
+		UNROLL
+		for (int c = 0; c < CT_FACTOR_PANEL; c++)
+		{
+			Vector		x = broadcast(column + k + c);
+
+			UNROLL
+			for (int r = 0; r < UPDATE_VECTORS; r++)
+				rest[c][r] = vector_sub(rest[c][r], vector_mul(l[r], x));
+		}
+	}
+	UNROLL
+	for (int c = 0; c < CT_FACTOR_PANEL; c++)
+	{
+		UNROLL
+		for (int r = 0; r < UPDATE_VECTORS; r++)
+			vector_store(factor + ct_factor_at(m, i, k + c) +
+						 r * VECTOR_LANES, rest[c][r]);
+	}
+}
+
+/* the same for a single row */
+CT_INLINE CT_TARGET void
+update_row(double *factor, size_t m, size_t k, size_t first, size_t last,
+		   size_t i)
+{
+	double		rest[CT_FACTOR_PANEL];
+
+	for (int c = 0; c < CT_FACTOR_PANEL; c++)
+		rest[c] = factor[ct_factor_at(m, i, k + c)];
+	for (size_t j = first; j < last; j++)
+	{
+		const double *column = factor + ct_factor_at(m, 0, j);
+
+		for (int c = 0; c < CT_FACTOR_PANEL; c++)
+			rest[c] = minus_product(rest[c], column[i], column[k + c]);
+	}
+	for (int c = 0; c < CT_FACTOR_PANEL; c++)
+		factor[ct_factor_at(m, i, k + c)] = rest[c];
+}
+
+static CT_TARGET void
+factor_update(double *factor, size_t m, size_t k, size_t first, size_t last)
+{
+	size_t		i = k + CT_FACTOR_PANEL;
+
+	for (; m - i >= UPDATE_VECTORS * VECTOR_LANES;
+		 i += UPDATE_VECTORS * VECTOR_LANES)
+		update_tile(factor, m, k, first, last, i);
+	for (; i < m; i++)
+		update_row(factor, m, k, first, last, i);
+}

@@ -1,0 +1,248 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_projection.c
+ *	  The projection bound (ct_projection.h) with its rounding slack.
+ *
+ * Correlations are computed with an error of at most s (ct_model_slack()).
+ *
+ * Gram matrix.  Let n pivots have the computed Gram matrix G^.  |G^ - G| has a
+ * norm of at most n s, so G^ + t I - G is positive semidefinite for t >= n s.
+ * The factor is rounded to float, which changes C C' by at most
+ * 2 n (1 + t) 2^-24 in norm, and computed in double, which is far less.
+ * Hence t = n s + RIDGE, with RIDGE = 1e-5 for n <= 16 larger than that.
+ *
+ * Shares.  C as stored is exact.  beta^ differs from C^-1 rho by C^-1 times
+ * the error of rho (|C^-1|_F sqrt(n) s), the roundings of the substitution
+ * (SOLVE |C^-1|_F^2 generously, since rows of C have norm below 2) and of beta
+ * to float (2^-24 |beta|).  That sum is shares.error = h.  Then |beta| >=
+ * |beta^| - h, so e <= sqrt(1 - max(0, |beta^| - h)^2).
+ *
+ * Bounds.  |beta_q . beta_x| <= |beta^_q . beta^_x| + h_q |beta^_x| +
+ * h_x |beta^_q| + h_q h_x, where |beta^| <= 1 + h; the product in float adds
+ * at most 2 n 2^-24 (1 + h_q)(1 + h_x).
+ *
+ * IDENTIFICATION
+ *	  src/metric/ct_projection.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <float.h>
+#include <math.h>
+
+#include "ct_model.h"
+#include "ct_projection.h"
+
+#define RIDGE			1e-5
+#define SOLVE			1e-14
+#define FLOAT_UNIT		0x1p-24
+
+/* a candidate of which less than this is left adds nothing */
+#define LEAST_REST		1e-3
+
+static inline const float *
+factor_row(const float *factor, int row)
+{
+	return factor + row * (row + 1) / 2;
+}
+
+/* Frobenius norm of the inverse of the factor, rounded up. */
+static double
+inverse_norm_of(int n, const float *factor)
+{
+	double		inverse[CT_BASIS_SIZE];
+	double		sum = 0.0;
+
+	for (int column = 0; column < n; column++)
+	{
+		for (int i = column; i < n; i++)
+		{
+			const float *row = factor_row(factor, i);
+			double		value = i == column ? 1.0 : 0.0;
+
+			for (int j = column; j < i; j++)
+				value -= row[j] * inverse[j];
+			inverse[i] = value / row[i];
+			sum += inverse[i] * inverse[i];
+		}
+	}
+	return sqrt(sum) * (1.0 + 1e-6);
+}
+
+/* The candidate that explains most of what is left of the rows, or -1. */
+static int
+best_candidate(int n, int ncandidates, const double *cross,
+			   const double *rest)
+{
+	int			best = -1;
+	double		most = 0.0;
+
+	for (int c = 0; c < ncandidates; c++)
+	{
+		double		sum = 0.0;
+
+		if (rest[c] < LEAST_REST)
+			continue;
+		for (int i = 0; i < n; i++)
+			sum += cross[c * n + i] * cross[c * n + i];
+		sum /= rest[c];
+		if (sum > most)
+		{
+			most = sum;
+			best = c;
+		}
+	}
+	return best;
+}
+
+/*
+ * Greedy: a partial Cholesky factorization of the candidates' Gram matrix,
+ * each time with the candidate that leaves least of the rows.
+ */
+int
+ct_projection_choose(int n, int ncandidates, double *cross,
+					 const double *gram, double slack, int limit,
+					 int *chosen, float *factor, double *inverse_norm)
+{
+	double		ridge = limit * slack + RIDGE;
+	double		rest[CT_BASIS_CANDIDATES];
+	double		columns[CT_BASIS_SIZE][CT_BASIS_CANDIDATES];
+	int			k = 0;
+
+	for (int c = 0; c < ncandidates; c++)
+		rest[c] = 1.0 + ridge;
+	while (k < limit)
+	{
+		int			best = best_candidate(n, ncandidates, cross, rest);
+		double		root;
+		float	   *row = (float *) factor_row(factor, k);
+
+		if (best < 0)
+			break;
+		root = sqrt(rest[best]);
+		for (int j = 0; j < k; j++)
+			row[j] = (float) columns[j][best];
+		row[k] = (float) root;
+		for (int c = 0; c < ncandidates; c++)
+		{
+			double		value = gram[best * ncandidates + c];
+
+			for (int j = 0; j < k; j++)
+				value -= columns[j][best] * columns[j][c];
+			columns[k][c] = value / root;
+			if (rest[c] >= LEAST_REST)
+			{
+				rest[c] -= columns[k][c] * columns[k][c];
+				for (int i = 0; i < n && c != best; i++)
+					cross[c * n + i] -= columns[k][c] / root * cross[best * n + i];
+			}
+		}
+		rest[best] = 0.0;
+		chosen[k++] = best;
+	}
+	*inverse_norm = inverse_norm_of(k, factor);
+	return k;
+}
+
+void
+ct_projection_shares(const CtProjection *basis, const double *rho,
+					 double slack, CtShares *shares)
+{
+	double		beta[CT_BASIS_SIZE];
+	double		square = 0.0;
+	double		norm;
+
+	for (int i = 0; i < basis->n; i++)
+	{
+		const float *row = factor_row(basis->factor, i);
+		double		value = rho[i];
+
+		for (int j = 0; j < i; j++)
+			value -= row[j] * beta[j];
+		beta[i] = value / row[i];
+		shares->beta[i] = (float) beta[i];
+		square += (double) shares->beta[i] * shares->beta[i];
+	}
+	norm = sqrt(square);
+	shares->error = (basis->inverse_norm * sqrt(basis->n) * slack +
+					 SOLVE * basis->inverse_norm * basis->inverse_norm +
+					 2.0 * FLOAT_UNIT * norm) * (1.0 + 1e-6);
+	norm = (norm - shares->error) * (1.0 - 1e-12);
+	if (!(norm > 0.0))
+		shares->rest = 1.0;
+	else if (norm < 1.0)
+		shares->rest = sqrt(1.0 - norm * norm) * (1.0 + 1e-12) + 1e-12;
+	else
+		shares->rest = 1e-12;
+}
+
+void
+ct_projection_bounds(const CtSpace *space, int nbasis,
+					 const CtShares *query, const float *shares, int stride,
+					 const float *rests, double row_error, int n,
+					 double *bounds)
+{
+	double		hq = query->error;
+	double		hx = row_error;
+	double		add = hq * (1.0 + hx) + hx * (1.0 + hq) + hq * hx +
+		4.0 * nbasis * FLOAT_UNIT * (1.0 + hq) * (1.0 + hx);
+
+	for (int i = 0; i < n; i++)
+	{
+		float		dot = 0.0f;
+
+		for (int j = 0; j < nbasis; j++)
+			dot += query->beta[j] * shares[j * stride + i];
+		bounds[i] = ct_correlation_bound(space, fabsf(dot) +
+										 query->rest * rests[i] + add);
+	}
+}
+
+size_t
+ct_projection_work(int nrows)
+{
+	return (size_t) CT_BASIS_CANDIDATES * (2 * nrows + CT_BASIS_CANDIDATES);
+}
+
+void
+ct_projection_fit(const CtSpace *space, int ncandidates,
+				  const double *const *candidates, int nrows,
+				  const double *const *rows, double *work,
+				  CtProjectionFit *fit, CtShares *shares)
+{
+	const CtModel *model = space->model;
+	double	   *cross = work;
+	double	   *kept = cross + (size_t) ncandidates * nrows;
+	double	   *gram = kept + (size_t) ncandidates * nrows;
+	double		least = model->variance;
+	CtProjection projection;
+
+	for (int c = 0; c < ncandidates; c++)
+	{
+		least = fmin(least, candidates[c][model->dims]);
+		for (int d = 0; d <= c; d++)
+			gram[c * ncandidates + d] = gram[d * ncandidates + c] =
+				c == d ? 1.0 : ct_model_correlation(model, space->kernels,
+													candidates[c], candidates[d]);
+		for (int i = 0; i < nrows; i++)
+			cross[c * nrows + i] = kept[c * nrows + i] =
+				ct_model_correlation(model, space->kernels, candidates[c], rows[i]);
+	}
+	fit->n = ct_projection_choose(nrows, ncandidates, cross, gram,
+								  ct_model_slack(model, least, least),
+								  CT_BASIS_SIZE, fit->chosen, fit->factor,
+								  &fit->inverse_norm);
+	fit->min_variance = least;
+	projection.n = fit->n;
+	projection.factor = fit->factor;
+	projection.inverse_norm = fit->inverse_norm;
+	for (int i = 0; i < nrows; i++)
+	{
+		double		rho[CT_BASIS_SIZE];
+
+		for (int k = 0; k < fit->n; k++)
+			rho[k] = kept[fit->chosen[k] * nrows + i];
+		ct_projection_shares(&projection, rho,
+							 ct_model_slack(model, least, rows[i][model->dims]),
+							 &shares[i]);
+	}
+}

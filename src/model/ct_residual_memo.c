@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_residual_memo.c
+ *	  The distance that an index scan has computed last.
+ *
+ * IDENTIFICATION
+ *	  src/model/ct_residual_memo.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include "utils/memutils.h"
+
+#include "ct_residual_query.h"
+
+/* larger locations are not worth remembering */
+#define MEMO_DIMS	32
+
+static struct
+{
+	int			dims;			/* 0: no query */
+	bool		has_row;
+	uint8		fingerprint[CT_FINGERPRINT_BYTES];
+	double		query[MEMO_DIMS];
+	double		row[MEMO_DIMS];
+	double		dist;
+}			memo;
+
+/* A scan for this query begins. */
+void
+ct_residual_memo_query(const CtResidualQuery *query)
+{
+	memo.has_row = false;
+	memo.dims = query->dims <= MEMO_DIMS ? query->dims : 0;
+	memcpy(memo.fingerprint, query->fingerprint, CT_FINGERPRINT_BYTES);
+	memcpy(memo.query, query->location, sizeof(double) * memo.dims);
+}
+
+/*
+ * It has returned a row at this location (of the query's dimension) and
+ * distance.
+ */
+void
+ct_residual_memo_row(const double *location, double dist)
+{
+	memcpy(memo.row, location, sizeof(double) * memo.dims);
+	memo.dist = dist;
+	memo.has_row = true;
+}
+
+/*
+ * The distance of a query and a row at this location, if it is that of the
+ * row returned last.
+ */
+bool
+ct_residual_memo_ask(const CtResidualQuery *query, const double *location,
+					 int dims, double *dist)
+{
+	Size		size = sizeof(double) * dims;
+
+	if (!memo.has_row || dims != memo.dims || query->dims != dims ||
+		memcmp(memo.row, location, size) != 0 ||
+		memcmp(memo.query, query->location, size) != 0 ||
+		memcmp(memo.fingerprint, query->fingerprint, CT_FINGERPRINT_BYTES) != 0)
+		return false;
+	*dist = memo.dist;
+	return true;
+}
