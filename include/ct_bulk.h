@@ -46,7 +46,8 @@ struct CtBulk
 	bool		written;
 
 	ItemPointerData *tids;		/* in the order of arrival */
-	char	   *vectors;		/* likewise, row by row */
+	double	   *locations;		/* residual index: likewise, n x dims */
+	char	   *vectors;		/* likewise, row by row, as they are stored */
 	char	   *columns;		/* coordinates by column, in tree order */
 	size_t		element_size;
 	uint32	   *order;			/* arrival number of each row in tree order */
@@ -59,9 +60,14 @@ struct CtBulk
 	size_t		nnodes;
 };
 
-#define CT_BULK_TREE	3
-#define CT_BULK_WRITE	4
+/* phases of a build, in the order of their occurrence */
+#define CT_BULK_FEATURES	3
+#define CT_BULK_TREE		4
+#define CT_BULK_RADII		5
+#define CT_BULK_WRITE		6
 
+extern const CtSpace *ct_bulk_shape(const CtBulk *bulk);
+extern const double *ct_bulk_record(const CtBulk *bulk, size_t row);
 extern void ct_bulk_point(const CtBulk *bulk, size_t row, double *point);
 extern void ct_pack(CtBulk *bulk);
 

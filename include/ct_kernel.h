@@ -118,6 +118,10 @@ typedef struct CtKernelTable
 	/* canonical dot product; no alignment is required */
 	double		(*dot_f64) (const double *x, const double *y, size_t dim);
 
+	/* the same of x and each of n vectors, several at a time */
+	void		(*dots_f64) (const double *x, const double *const *y,
+							 size_t n, size_t dim, double *result);
+
 	/*
 	 * Covariances of location q and n locations stored by column, as for
 	 * l2_columns_f64.  Writes n doubles to result, which must not overlap the

@@ -91,8 +91,12 @@ ctbuildphasename(int64 phase)
 			return "initializing";
 		case CT_PHASE_LOAD:
 			return "loading rows";
+		case CT_PHASE_FEATURES:
+			return "computing features";
 		case CT_PHASE_TREE:
 			return "building tree";
+		case CT_PHASE_RADII:
+			return "measuring radii";
 		case CT_PHASE_WRITE:
 			return "writing pages";
 		case CT_PHASE_LOG:

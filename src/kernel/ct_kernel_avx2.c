@@ -19,6 +19,7 @@
 
 #define CT_TARGET			__attribute__((target("avx2")))
 #define VECTOR_LANES		4
+#define DOTS_TILE			2
 #define TILE_ROWS			4
 #define TILE_VECTORS		2
 #define UPDATE_VECTORS		1
@@ -365,6 +366,7 @@ const CtKernelTable ct_kernel_avx2 = {
 	.l2_columns_f32 = l2_columns_f32_avx2,
 	.argmin_f64 = argmin_f64_avx2,
 	.dot_f64 = dot_f64,
+	.dots_f64 = dots_f64,
 	.covariances = covariances,
 	.substitute = substitute,
 	.substitute_batch = substitute_batch,

@@ -22,6 +22,7 @@
 #define CT_TARGET \
 	__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw")))
 #define VECTOR_LANES		8
+#define DOTS_TILE			4
 #define TILE_ROWS			8
 #define TILE_VECTORS		2
 #define UPDATE_VECTORS		2
@@ -334,6 +335,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.l2_columns_f32 = l2_columns_f32_avx512,
 	.argmin_f64 = argmin_f64_avx512,
 	.dot_f64 = dot_f64,
+	.dots_f64 = dots_f64,
 	.covariances = covariances,
 	.substitute = substitute,
 	.substitute_batch = substitute_batch,

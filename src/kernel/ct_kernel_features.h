@@ -8,6 +8,7 @@
  * ct_exp.h needs and
  *
  *		VECTOR_LANES		doubles in a vector, or 1
+ *		DOTS_TILE			vectors that dots_f64() treats at a time
  *		TILE_ROWS			rows of a tile of substitute_batch()
  *		TILE_VECTORS		vectors of right-hand sides in such a tile
  *		UPDATE_VECTORS		vectors of rows in a tile of factor_update()
@@ -64,55 +65,91 @@ broadcast(const double *p)
 
 /* -------- dot product -------- */
 
-/* add the products that are left from number j on, fewer than CT_SUM_LANES */
-CT_INLINE CT_TARGET void
-add_last_products(Vector *sum, const double *x, const double *y, size_t j,
+/* adds the products number j .. j + VECTOR_LANES - 1 */
+CT_INLINE CT_TARGET Vector
+add_products(Vector sum, const double *x, const double *y, size_t j)
+{
+	return vector_add(sum, vector_mul(load_vector(x + j), load_vector(y + j)));
+}
+
+/* the same, of those that are below dim */
+CT_INLINE CT_TARGET Vector
+add_some_products(Vector sum, const double *x, const double *y, size_t j,
 				  size_t dim)
 {
-	UNROLL
-	for (int k = 0; k < SUM_VECTORS; k++, j += VECTOR_LANES)
-	{
-		Mask		mask;
+	Mask		mask;
 
-		if (j >= dim)
-			return;
-		mask = mask_of(dim - j < VECTOR_LANES ? dim - j : VECTOR_LANES);
-		sum[k] = vector_add(sum[k],
-							vector_mul(vector_load_some(x + j, mask,
-														sizeof(double)),
-									   vector_load_some(y + j, mask,
-														sizeof(double))));
+	if (j >= dim)
+		return sum;
+	mask = mask_of(dim - j < VECTOR_LANES ? dim - j : VECTOR_LANES);
+	return vector_add(sum,
+					  vector_mul(vector_load_some(x + j, mask, sizeof(double)),
+								 vector_load_some(y + j, mask, sizeof(double))));
+}
+
+/* Dot products of x and count vectors at once; count is a constant here. */
+CT_INLINE CT_TARGET void
+dots_tile(const double *x, const double *const *y, int count, size_t dim,
+		  double *result)
+{
+	Vector		sum[DOTS_TILE][SUM_VECTORS];
+	size_t		j = 0;
+
+	UNROLL
+	for (int r = 0; r < count; r++)
+	{
+		UNROLL
+		for (int k = 0; k < SUM_VECTORS; k++)
+			sum[r][k] = vector_zero();
+	}
+	for (; dim - j >= CT_SUM_LANES; j += CT_SUM_LANES)
+	{
+		UNROLL
+		for (int k = 0; k < SUM_VECTORS; k++)
+		{
+			UNROLL
+			for (int r = 0; r < count; r++)
+				sum[r][k] = add_products(sum[r][k], x, y[r],
+										 j + k * VECTOR_LANES);
+		}
+	}
+	UNROLL
+	for (int r = 0; r < count; r++)
+	{
+		UNROLL
+		for (int k = 0; k < SUM_VECTORS; k++)
+			sum[r][k] = add_some_products(sum[r][k], x, y[r],
+										  j + k * VECTOR_LANES, dim);
+		UNROLL
+		for (int half = SUM_VECTORS / 2; half > 0; half /= 2)
+		{
+			UNROLL
+			for (int k = 0; k < half; k++)
+				sum[r][k] = vector_add(sum[r][k], sum[r][k + half]);
+		}
+		result[r] = vector_halves(sum[r][0]);
 	}
 }
 
 static CT_TARGET double
 dot_f64(const double *x, const double *y, size_t dim)
 {
-	Vector		sum[SUM_VECTORS];
-	size_t		j = 0;
+	double		result;
 
-	UNROLL
-	for (int k = 0; k < SUM_VECTORS; k++)
-		sum[k] = vector_zero();
+	dots_tile(x, &y, 1, dim, &result);
+	return result;
+}
 
-	for (; dim - j >= CT_SUM_LANES; j += CT_SUM_LANES)
-	{
-		UNROLL
-		for (int k = 0; k < SUM_VECTORS; k++)
-			sum[k] = vector_add(sum[k],
-								vector_mul(load_vector(x + j + k * VECTOR_LANES),
-										   load_vector(y + j + k * VECTOR_LANES)));
-	}
-	add_last_products(sum, x, y, j, dim);
+static CT_TARGET void
+dots_f64(const double *x, const double *const *y, size_t n, size_t dim,
+		 double *result)
+{
+	size_t		i = 0;
 
-	UNROLL
-	for (int half = SUM_VECTORS / 2; half > 0; half /= 2)
-	{
-		UNROLL
-		for (int k = 0; k < half; k++)
-			sum[k] = vector_add(sum[k], sum[k + half]);
-	}
-	return vector_halves(sum[0]);
+	for (; n - i >= DOTS_TILE; i += DOTS_TILE)
+		dots_tile(x, y + i, DOTS_TILE, dim, result + i);
+	for (; i < n; i++)
+		dots_tile(x, y + i, 1, dim, result + i);
 }
 
 /* -------- covariances -------- */

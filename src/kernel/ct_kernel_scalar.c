@@ -253,6 +253,7 @@ argmin_f64_scalar(const double *keys, size_t n)
 /* vectors of one double */
 #define CT_TARGET
 #define VECTOR_LANES		1
+#define DOTS_TILE			1
 #define TILE_ROWS			4
 #define TILE_VECTORS		2
 #define UPDATE_VECTORS		1
@@ -370,6 +371,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.l2_columns_f32 = l2_columns_f32_scalar,
 	.argmin_f64 = argmin_f64_scalar,
 	.dot_f64 = dot_f64,
+	.dots_f64 = dots_f64,
 	.covariances = covariances,
 	.substitute = substitute,
 	.substitute_batch = substitute_batch,

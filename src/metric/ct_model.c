@@ -620,8 +620,8 @@ ct_model_set_error(CtModel *model)
 
 /*
  * A bound of the error of a computed correlation, at most 2, for two locations
- * whose computed residual variances are p_x and p_y.  Does not increase when
- * either of them does.
+ * whose computed residual variances are p_x and p_y, or these less the nugget,
+ * for a correlation without it.  Does not increase when either of them does.
  */
 double
 ct_model_slack(const CtModel *model, double p_x, double p_y)
@@ -641,9 +641,10 @@ ct_model_slack(const CtModel *model, double p_x, double p_y)
 		double		solve = model->variance * terms.solve;
 		double		rest = model->variance *
 			(terms.solve * terms.solve / terms.gap + terms.rest);
+		double		nugget = 4.0 * UNIT * model->nugget;
 
-		error_x = fmin(error_x, 2.0 * weight_x * solve + rest);
-		error_y = fmin(error_y, 2.0 * weight_y * solve + rest);
+		error_x = fmin(error_x, 2.0 * weight_x * solve + rest + nugget);
+		error_y = fmin(error_y, 2.0 * weight_y * solve + rest + nugget);
 		error_xy = fmin(error_xy, (weight_x + weight_y) * solve + rest);
 	}
 	slack = error_xy / product + fmax(error_x / p_x, error_y / p_y) +

@@ -38,6 +38,10 @@
 /* ranges opened between two checks for interrupts */
 #define TASK_BATCH		256
 
+/* rows expanded between two checks for interrupts, and by one thread at once */
+#define EXPAND_BATCH	16384
+#define EXPAND_BLOCK	256
+
 /* a growing list of nodes that threads can use without PostgreSQL */
 typedef struct NodeList
 {
@@ -71,8 +75,13 @@ CtBulk *
 ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
 {
 	CtBulk	   *bulk = palloc0(sizeof(CtBulk));
+	bool		residual = index->space.model != NULL;
+	Size		arriving = residual ? sizeof(double) * index->meta.dims :
+		index->vector_bytes;
 	Size		per_row = index->vector_bytes + sizeof(ItemPointerData) +
-		3 * sizeof(double) + 2 * sizeof(uint32) + sizeof(uint16);
+		3 * sizeof(double) + 2 * sizeof(uint32) + sizeof(uint16) +
+		(residual ? arriving : 0);
+	char	   *rows;
 
 	bulk->index = index;
 	bulk->context = CurrentMemoryContext;
@@ -83,8 +92,11 @@ ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
 	bulk->limit = Max(memory / per_row, 1024);
 	bulk->limit = Min(bulk->limit, PG_INT32_MAX / 2);
 	bulk->size = Min(bulk->limit, 1024);
-	bulk->vectors = MemoryContextAllocHuge(CurrentMemoryContext,
-										   bulk->size * index->vector_bytes);
+	rows = MemoryContextAllocHuge(CurrentMemoryContext, bulk->size * arriving);
+	if (residual)
+		bulk->locations = (double *) rows;
+	else
+		bulk->vectors = rows;
 	bulk->tids = MemoryContextAllocHuge(CurrentMemoryContext,
 										bulk->size * sizeof(ItemPointerData));
 	return bulk;
@@ -92,12 +104,28 @@ ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
 
 /* -------- ranges of rows -------- */
 
-/* Distances of a row to rows [first, first + n). */
+/* The space whose distances shape the tree, for rows as they are stored. */
+const CtSpace *
+ct_bulk_shape(const CtBulk *bulk)
+{
+	return bulk->index->space.model ? &bulk->index->shape :
+		&bulk->index->space;
+}
+
+/* The record of a row of a residual index. */
+const double *
+ct_bulk_record(const CtBulk *bulk, size_t row)
+{
+	return (const double *) (bulk->vectors +
+							 bulk->order[row] * bulk->index->vector_bytes);
+}
+
+/* Shape distances of a row to rows [first, first + n). */
 static void
 range_distances(const CtBulk *bulk, const double *query, size_t first,
 				size_t n, double *dist)
 {
-	const CtSpace *space = &bulk->index->space;
+	const CtSpace *space = ct_bulk_shape(bulk);
 
 	if (bulk->columns)
 		space->metric->distances(space, query,
@@ -105,18 +133,18 @@ range_distances(const CtBulk *bulk, const double *query, size_t first,
 								 bulk->n, n, dist);
 	else
 		for (size_t i = 0; i < n; i++)
-			dist[i] = space->metric->distance(space, query,
-											  bulk->vectors + bulk->order[first + i] *
-											  bulk->index->vector_bytes);
+			dist[i] = ct_cover_distance(space, query,
+										bulk->vectors + bulk->order[first + i] *
+										bulk->index->vector_bytes);
 }
 
 void
 ct_bulk_point(const CtBulk *bulk, size_t row, double *point)
 {
-	int			dims = bulk->index->space.dims;
+	int			size = bulk->index->point_size;
 	bool		f8 = bulk->index->space.element == CT_ELEMENT_FLOAT8;
 
-	for (int j = 0; j < dims; j++)
+	for (int j = 0; j < size; j++)
 	{
 		const char *from = bulk->columns ?
 			bulk->columns + (j * bulk->n + row) * bulk->element_size :
@@ -140,7 +168,7 @@ range_permute(CtBulk *bulk, size_t first, size_t n, int k, const int *rank,
 	size_t	   *fill = malloc(sizeof(size_t) * (k + 1));
 	uint32	   *target = bulk->target + first;
 	const uint16 *owner = bulk->owner + first;
-	int			dims = bulk->index->space.dims;
+	int			dims = bulk->index->meta.dims;
 
 	memset(start, 0, sizeof(size_t) * (k + 1));
 	for (size_t i = 0; i < n; i++)
@@ -252,19 +280,23 @@ range_add_pivot(CtBulk *bulk, size_t first, size_t n, int number,
 	return range_update(bulk, first, n, number, pivot);
 }
 
-/* Orders pivots so that neighbours in the list are neighbours in space. */
+/*
+ * Orders pivots so that neighbours in the list are neighbours in space.  The
+ * Euclidean distance of their coordinates will do for any metric.
+ */
 static void
 chain_pivots(CtBulk *bulk, size_t first, int k, const uint32 *pivots,
 			 int *rank, double *work)
 {
-	int			dims = bulk->index->space.dims;
+	int			dims = bulk->index->meta.dims;
+	int			size = bulk->index->point_size;
 	double	   *points = work;
 	int			current = 0;
 	const CtKernelTable *kernels = bulk->index->space.kernels;
 
 	for (int p = 0; p < k; p++)
 	{
-		ct_bulk_point(bulk, first + pivots[p], points + (size_t) p * dims);
+		ct_bulk_point(bulk, first + pivots[p], points + (size_t) p * size);
 		rank[p] = -1;
 	}
 	rank[0] = 0;
@@ -279,8 +311,8 @@ chain_pivots(CtBulk *bulk, size_t first, int k, const uint32 *pivots,
 
 			if (rank[p] >= 0)
 				continue;
-			d = kernels->l2_f64(points + (size_t) current * dims,
-								points + (size_t) p * dims, dims);
+			d = kernels->l2_f64(points + (size_t) current * size,
+								points + (size_t) p * size, dims);
 			if (next < 0 || d < best)
 			{
 				next = p;
@@ -299,7 +331,7 @@ range_radius(const CtBulk *bulk, size_t first, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		largest = Max(largest, bulk->dist[first + i]);
-	return ct_radius_up(&bulk->index->space, largest);
+	return ct_radius_up(ct_bulk_shape(bulk), largest);
 }
 
 /*
@@ -311,7 +343,7 @@ static bool
 open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 {
 	CtIndex    *index = bulk->index;
-	const CtSpace *space = &index->space;
+	const CtSpace *space = &index->shape;
 	CtBulkNode *node = &list->nodes[number];
 	size_t		first = node->first;
 	size_t		n = node->n;
@@ -342,7 +374,7 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 	pivots = malloc(sizeof(uint32) * (limit + 1));
 	rank = malloc(sizeof(int) * (limit + 1));
 	start = malloc(sizeof(size_t) * (limit + 2));
-	work = malloc(sizeof(double) * space->dims * (limit + 1));
+	work = malloc(sizeof(double) * index->point_size * (limit + 1));
 	if (!pivots || !rank || !start || !work)
 	{
 		list->failed = true;
@@ -442,7 +474,7 @@ start_tree(CtBulk *bulk)
 {
 	CtIndex    *index = bulk->index;
 	size_t		n = bulk->n;
-	double	   *query = palloc(sizeof(double) * index->space.dims);
+	double	   *query = palloc(sizeof(double) * index->point_size);
 
 	bulk->element_size = ct_element_size(index->space.element);
 	bulk->order = MemoryContextAllocHuge(bulk->context, n * sizeof(uint32));
@@ -454,7 +486,7 @@ start_tree(CtBulk *bulk)
 	bulk->owner = MemoryContextAllocHuge(bulk->context, n * sizeof(uint16));
 	if (!index->external)
 	{
-		int			dims = index->space.dims;
+		int			dims = index->meta.dims;
 		size_t		size = bulk->element_size;
 		char	   *columns = MemoryContextAllocHuge(bulk->context,
 													 n * index->vector_bytes);
@@ -481,24 +513,13 @@ build_nodes(CtBulk *bulk)
 	size_t		nlarge = 0;
 	bool		failed;
 	CtBulkNode *root;
-	sigset_t	all;
-	sigset_t	before;
-
-	/* threads started from here on leave signals to the main one */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-#pragma omp parallel num_threads(bulk->nthreads)
-	{
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-
 	root = add_node(&list);
 	if (root == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	root->n = bulk->n;
 	root->top_radius = root->self_radius = range_radius(bulk, 0, bulk->n);
-	root->level = ct_level_of(&bulk->index->space, root->top_radius);
+	root->level = ct_level_of(&bulk->index->shape, root->top_radius);
 
 	PG_TRY();
 	{
@@ -549,7 +570,6 @@ build_nodes(CtBulk *bulk)
 		}
 		for (size_t i = 0; i < nlarge; i++)
 			free(parts[i].nodes);
-		omp_pause_resource_all(omp_pause_hard);
 		if (failed || list.failed)
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -562,6 +582,165 @@ build_nodes(CtBulk *bulk)
 	PG_END_TRY();
 }
 
+/*
+ * Starts the threads, which leave signals to the main one.  ct_pack() is the
+ * last to need them.
+ */
+static void
+start_threads(CtBulk *bulk)
+{
+	sigset_t	all;
+	sigset_t	before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+#pragma omp parallel num_threads(bulk->nthreads)
+	{
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Computes the records of all rows of a residual index. */
+static void
+expand_rows(CtBulk *bulk)
+{
+	CtIndex    *index = bulk->index;
+	const CtModel *model = index->space.model;
+	const CtKernelTable *kernels = index->space.kernels;
+	size_t		n = bulk->n;
+	size_t		size = index->point_size;
+	int			dims = index->meta.dims;
+	double	   *records;
+	double	   *work;
+	size_t		work_size = ct_model_work_size(model) + 8;
+	double		least = model->variance + model->nugget;
+
+	records = MemoryContextAllocHuge(bulk->context, n * index->vector_bytes);
+	work = MemoryContextAllocHuge(bulk->context,
+								  sizeof(double) * work_size * bulk->nthreads);
+	for (size_t from = 0; from < n; from += EXPAND_BATCH)
+	{
+		size_t		to = Min(from + EXPAND_BATCH, n);
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+		for (size_t i = from; i < to; i += EXPAND_BLOCK)
+			ct_model_expand(model, kernels, Min(EXPAND_BLOCK, to - i),
+							bulk->locations + i * dims, records + i * size,
+							work + work_size * omp_get_thread_num());
+	}
+	pfree(work);
+	pfree(bulk->locations);
+	bulk->locations = NULL;
+	bulk->vectors = (char *) records;
+	for (size_t i = 0; i < n; i++)
+		least = Min(least, records[i * size + dims]);
+	ct_meta_lower_variance(index, least);
+	ct_index_follow_variance(index);
+}
+
+/* Where the rows of each node's subtree end; children by parent. */
+typedef struct Family
+{
+	size_t	   *end;
+	size_t	   *first_child;	/* 0: none, for the root is nobody's child */
+	size_t	   *next;
+} Family;
+
+static void
+find_families(CtBulk *bulk, Family *family)
+{
+	size_t		n = bulk->nnodes;
+
+	family->end = MemoryContextAllocHuge(bulk->context, sizeof(size_t) * n);
+	family->next = MemoryContextAllocHuge(bulk->context, sizeof(size_t) * n);
+	family->first_child = MemoryContextAllocExtended(bulk->context,
+													 sizeof(size_t) * n,
+													 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (size_t i = 0; i < n; i++)
+		family->end[i] = bulk->nodes[i].first + bulk->nodes[i].n;
+	for (size_t i = n; i-- > 1;)
+	{
+		size_t		parent = bulk->nodes[i].parent;
+
+		family->end[parent] = Max(family->end[parent], family->end[i]);
+		family->next[i] = family->first_child[parent];
+		family->first_child[parent] = i;
+	}
+}
+
+/*
+ * Cover radii of one node, and of what it kept after each step.  After a step
+ * the node kept the rows before the first child of that step.  Returns false
+ * when out of memory.
+ */
+static bool
+measure_node(CtBulk *bulk, const Family *family, size_t number)
+{
+	CtIndex    *index = bulk->index;
+	CtBulkNode *node = &bulk->nodes[number];
+	size_t		rows = family->end[number] - node->first;
+	const char *vectors = bulk->vectors;
+	const double *pivot = (const double *)
+		(vectors + bulk->order[node->first] * index->vector_bytes);
+	double	   *radius = malloc(sizeof(double) * (rows + 1));	/* of so many rows */
+
+	if (radius == NULL)
+		return false;
+	radius[0] = 0.0;
+	for (size_t i = 0; i < rows; i++)
+	{
+		double		d = ct_cover_distance(&index->cover, pivot,
+										  vectors + bulk->order[node->first + i] *
+										  index->vector_bytes);
+
+		if (i < node->n)
+			bulk->dist[node->first + i] = d;
+		radius[i + 1] = Max(radius[i], d);
+	}
+	node->self_radius = ct_radius_up(&index->cover, radius[node->n]);
+	node->top_radius = ct_radius_up(&index->cover, radius[rows]);
+	for (size_t c = family->first_child[number]; c != 0; c = family->next[c])
+	{
+		size_t		kept = bulk->nodes[c].first - node->first;
+
+		for (size_t s = family->first_child[number]; s != 0; s = family->next[s])
+			if (bulk->nodes[s].step == bulk->nodes[c].step)
+				kept = Min(kept, bulk->nodes[s].first - node->first);
+		bulk->nodes[c].parent_radius = ct_radius_up(&index->cover, radius[kept]);
+	}
+	free(radius);
+	return true;
+}
+
+/*
+ * Where the tree was shaped by another distance than the one that radii are
+ * measured in: measures them, and the rows' distances to their cells' pivots.
+ */
+static void
+measure_radii(CtBulk *bulk)
+{
+	Family		family;
+	bool		failed = false;
+
+	find_families(bulk, &family);
+	for (size_t from = 0; from < bulk->nnodes && !failed; from += TASK_BATCH)
+	{
+		size_t		to = Min(from + TASK_BATCH, bulk->nnodes);
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(||:failed)
+		for (size_t i = from; i < to; i++)
+			failed = !measure_node(bulk, &family, i) || failed;
+	}
+	if (failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	pfree(family.end);
+	pfree(family.next);
+	pfree(family.first_child);
+}
+
 /* Builds and writes the tree of the rows gathered so far. */
 static void
 write_tree(CtBulk *bulk)
@@ -569,16 +748,30 @@ write_tree(CtBulk *bulk)
 	bulk->written = true;
 	if (bulk->n == 0)
 		return;
+	start_threads(bulk);
+	if (bulk->locations)
+	{
+		if (bulk->phase)
+			bulk->phase(CT_BULK_FEATURES);
+		expand_rows(bulk);
+	}
 	if (bulk->phase)
 		bulk->phase(CT_BULK_TREE);
 	start_tree(bulk);
 	build_nodes(bulk);
+	if (!bulk->index->shape_is_cover)
+	{
+		if (bulk->phase)
+			bulk->phase(CT_BULK_RADII);
+		measure_radii(bulk);
+	}
 	pfree(bulk->target);
 	pfree(bulk->owner);
 	pfree(bulk->scratch);
 	if (bulk->phase)
 		bulk->phase(CT_BULK_WRITE);
 	ct_pack(bulk);
+	omp_pause_resource_all(omp_pause_hard);
 	pfree(bulk->dist);
 	pfree(bulk->order);
 	pfree(bulk->tids);
@@ -590,7 +783,18 @@ write_tree(CtBulk *bulk)
 	bulk->n = 0;
 }
 
-/* Adds a row. */
+/* Adds a row to the tree that has been written. */
+static void
+insert_row(CtBulk *bulk, const double *location, ItemPointer tid)
+{
+	CtIndex    *index = bulk->index;
+	double	   *point = palloc(sizeof(double) * index->point_size);
+
+	ct_index_expand(index, 1, location, point);
+	ct_insert(index, point, tid);
+}
+
+/* Adds a row; location is its coordinates. */
 void
 ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid)
 {
@@ -603,7 +807,7 @@ ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid)
 	{
 		MemoryContext old = MemoryContextSwitchTo(bulk->row_context);
 
-		ct_insert(index, point, tid);
+		insert_row(bulk, point, tid);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(bulk->row_context);
 		return;
@@ -611,18 +815,28 @@ ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid)
 	if (bulk->n == bulk->size)
 	{
 		bulk->size = Min(bulk->size * 2, bulk->limit);
-		bulk->vectors = repalloc_huge(bulk->vectors,
-									  bulk->size * index->vector_bytes);
+		if (bulk->locations)
+			bulk->locations = repalloc_huge(bulk->locations,
+											bulk->size * sizeof(double) * index->meta.dims);
+		else
+			bulk->vectors = repalloc_huge(bulk->vectors,
+										  bulk->size * index->vector_bytes);
 		bulk->tids = repalloc_huge(bulk->tids,
 								   bulk->size * sizeof(ItemPointerData));
 	}
-	to = bulk->vectors + bulk->n * index->vector_bytes;
+	bulk->tids[bulk->n] = *tid;
+	if (bulk->locations)
+	{
+		memcpy(bulk->locations + bulk->n++ * index->meta.dims, point,
+			   sizeof(double) * index->meta.dims);
+		return;
+	}
+	to = bulk->vectors + bulk->n++ * index->vector_bytes;
 	if (index->space.element == CT_ELEMENT_FLOAT8)
 		memcpy(to, point, index->vector_bytes);
 	else
-		for (int j = 0; j < index->space.dims; j++)
+		for (int j = 0; j < index->meta.dims; j++)
 			((float *) to)[j] = (float) point[j];
-	bulk->tids[bulk->n++] = *tid;
 }
 
 /* Completes the tree; phase is called when a phase of the work begins. */

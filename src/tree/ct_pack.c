@@ -34,6 +34,9 @@
 #define ROUTING_FILL_MIN	40
 #define ROUTING_FILL_MAX	98
 
+/* leaves whose bases are chosen together, by all threads */
+#define BASIS_BATCH			128
+
 /* fan-out of the tree over copies of one point */
 #define TWIN_FANOUT			8
 
@@ -147,8 +150,13 @@ first_items(CtBulk *bulk, ItemList *list)
 			/* copies of one point: the step after the node's own ones */
 			add_twins(index, list, parent, node->first, node->n, 0, depth);
 			for (size_t t = number + 1; t < list->n; t++)
+			{
 				if (list->items[t].parent == number)
 					list->items[t].step = node->nsteps + 1;
+				list->items[t].radius = node->self_radius;
+				list->items[t].top_radius = node->self_radius;
+				list->items[t].parent_radius = node->self_radius;
+			}
 		}
 		else
 		{
@@ -280,6 +288,21 @@ promote(ItemList *list)
 	return count;
 }
 
+/* Radius around center that covers what lies within radius of an item. */
+static double
+radius_from(CtBulk *bulk, const double *center, const PackItem *item,
+			double radius)
+{
+	CtIndex    *index = bulk->index;
+	double	   *point = palloc(sizeof(double) * index->point_size);
+	double		d;
+
+	ct_bulk_point(bulk, item->pivot, point);
+	d = ct_cover_distance(&index->cover, center, point);
+	pfree(point);
+	return ct_radius_sum(&index->cover, d, radius);
+}
+
 /*
  * Where too many items would be promoted (a pivot may have many small
  * children on different levels), those in one page whose parent is on another
@@ -290,10 +313,7 @@ group_orphans(CtBulk *bulk, ItemList *list)
 {
 	CtIndex    *index = bulk->index;
 	PackItem   *items = list->items;
-	const CtKernelTable *kernels = index->space.kernels;
-	int			dims = index->space.dims;
-	double	   *center = palloc(sizeof(double) * dims);
-	double	   *point = palloc(sizeof(double) * dims);
+	double	   *center = palloc(sizeof(double) * index->point_size);
 	size_t		i = 1;
 
 	while (i < list->n)
@@ -315,12 +335,8 @@ group_orphans(CtBulk *bulk, ItemList *list)
 			   items[next].own_page == items[i].own_page &&
 			   items[items[next].end - 1].own_page == items[i].own_page)
 		{
-			double		d;
-
-			ct_bulk_point(bulk, items[next].pivot, point);
-			d = kernels->l2_f64(center, point, dims);
-			radius = Max(radius, d == 0.0 ? items[next].top_radius :
-						 ct_radius_sum(&index->space, d, items[next].top_radius));
+			radius = Max(radius, radius_from(bulk, center, &items[next],
+											 items[next].top_radius));
 			if (items[next].step < items[earliest].step)
 				earliest = next;
 			items[next].parent = i;
@@ -335,7 +351,7 @@ group_orphans(CtBulk *bulk, ItemList *list)
 			 */
 			items[i].flags |= CT_ENTRY_GROUP;
 			items[i].top_radius = radius;
-			items[i].level = ct_level_of(&index->space, radius);
+			items[i].level = ct_level_of(&index->shape, radius);
 			items[i].parent_radius = items[earliest].parent_radius;
 			items[i].step = items[earliest].step;
 			items[i].end = next;
@@ -343,7 +359,6 @@ group_orphans(CtBulk *bulk, ItemList *list)
 		i = next;
 	}
 	pfree(center);
-	pfree(point);
 }
 
 /*
@@ -356,10 +371,7 @@ flatten(CtBulk *bulk, ItemList *list)
 {
 	CtIndex    *index = bulk->index;
 	PackItem   *items = list->items;
-	const CtKernelTable *kernels = index->space.kernels;
-	int			dims = index->space.dims;
-	double	   *center = palloc(sizeof(double) * dims);
-	double	   *point = palloc(sizeof(double) * dims);
+	double	   *center = palloc(sizeof(double) * index->point_size);
 	double		root_radius = 0.0;
 	size_t		first = 0;
 
@@ -371,12 +383,8 @@ flatten(CtBulk *bulk, ItemList *list)
 		ct_bulk_point(bulk, items[first].pivot, center);
 		while (end < list->n && items[end].own_page == items[first].own_page)
 		{
-			double		d;
-
-			ct_bulk_point(bulk, items[end].pivot, point);
-			d = kernels->l2_f64(center, point, dims);
-			radius = Max(radius, d == 0.0 ? items[end].radius :
-						 ct_radius_sum(&index->space, d, items[end].radius));
+			radius = Max(radius, radius_from(bulk, center, &items[end],
+											 items[end].radius));
 			if (end > first)
 			{
 				if (items[end].parent < first)
@@ -397,14 +405,13 @@ flatten(CtBulk *bulk, ItemList *list)
 			items[first].step = 1;
 			items[first].flags |= CT_ENTRY_GROUP;
 			items[first].top_radius = radius;
-			items[first].level = ct_level_of(&index->space, radius);
+			items[first].level = ct_level_of(&index->shape, radius);
 			items[first].parent_radius = root_radius;
 		}
 		first = end;
 	}
 	find_ends(list);
 	pfree(center);
-	pfree(point);
 }
 
 /*
@@ -470,7 +477,7 @@ store_vectors(CtBulk *bulk, ItemList *list)
 	CtIndex    *index = bulk->index;
 	CtLocator  *locators = MemoryContextAllocHuge(bulk->context,
 												  sizeof(CtLocator) * bulk->n);
-	double	   *point = palloc(sizeof(double) * index->space.dims);
+	double	   *point = palloc(sizeof(double) * index->point_size);
 
 	for (size_t i = 0; i < list->n; i++)
 	{
@@ -489,12 +496,129 @@ store_vectors(CtBulk *bulk, ItemList *list)
 	return locators;
 }
 
+/* the basis of one leaf on its way to the page */
+typedef struct LeafBasis
+{
+	int			ncandidates;
+	size_t		candidates[CT_BASIS_CANDIDATES];	/* rows */
+	CtProjectionFit fit;
+	CtShares   *shares;			/* by slot */
+} LeafBasis;
+
+static void
+add_candidate(LeafBasis *basis, size_t row)
+{
+	if (basis->ncandidates == CT_BASIS_CANDIDATES)
+		return;
+	for (int i = 0; i < basis->ncandidates; i++)
+		if (basis->candidates[i] == row)
+			return;
+	basis->candidates[basis->ncandidates++] = row;
+}
+
+/*
+ * Pivots near to a leaf: those of its cells, those above them, and those of
+ * cells before and behind it.
+ */
+static void
+find_candidates(const ItemList *list, const PageRange *range,
+				LeafBasis *basis)
+{
+	const PackItem *items = list->items;
+	size_t		end = range->first + range->n;
+
+	basis->ncandidates = 0;
+	for (size_t i = range->first; i < end; i++)
+		add_candidate(basis, items[i].pivot);
+	for (size_t i = range->first; i < end; i++)
+		add_candidate(basis, items[items[i].parent].pivot);
+	for (size_t away = 0; basis->ncandidates < CT_BASIS_CANDIDATES; away++)
+	{
+		bool		before = range->first > away;
+		bool		behind = end + away < list->n;
+
+		if (before)
+			add_candidate(basis, items[range->first - away - 1].pivot);
+		if (behind)
+			add_candidate(basis, items[end + away].pivot);
+		if (!before && !behind)
+			break;
+	}
+}
+
+/* Chooses the basis of one leaf.  Runs in any thread. */
+static bool
+fit_basis(const CtBulk *bulk, const ItemList *list, const PageRange *range,
+		  LeafBasis *basis)
+{
+	CtIndex    *index = bulk->index;
+	const double *candidates[CT_BASIS_CANDIDATES];
+	int			capacity = index->leaf.capacity;
+	const double **rows = malloc(sizeof(double *) * capacity);
+	double	   *work = malloc(sizeof(double) * ct_projection_work(capacity));
+	int			n = 0;
+
+	basis->shares = malloc(sizeof(CtShares) * capacity);
+	if (rows && work && basis->shares)
+	{
+		for (int c = 0; c < basis->ncandidates; c++)
+			candidates[c] = ct_bulk_record(bulk, basis->candidates[c]);
+		for (size_t i = range->first; i < range->first + range->n; i++)
+			for (size_t row = list->items[i].first;
+				 row < list->items[i].first + list->items[i].n; row++)
+				rows[n++] = ct_bulk_record(bulk, row);
+		ct_projection_fit(&index->cover, basis->ncandidates, candidates, n,
+						  rows, work, &basis->fit, basis->shares);
+	}
+	free(rows);
+	free(work);
+	return rows && work && basis->shares;
+}
+
+/* Chooses the bases of leaves [0, n) of ranges. */
+static void
+fit_bases(CtBulk *bulk, const ItemList *list, const PageRange *ranges, int n,
+		  LeafBasis *bases)
+{
+	bool		failed = false;
+
+	for (int i = 0; i < n; i++)
+		find_candidates(list, &ranges[i], &bases[i]);
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(||:failed)
+	for (int i = 0; i < n; i++)
+		failed = !fit_basis(bulk, list, &ranges[i], &bases[i]) || failed;
+	if (failed)
+	{
+		for (int i = 0; i < n; i++)
+			free(bases[i].shares);
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+}
+
+/* Writes a leaf's basis and its rows' shares. */
+static void
+put_basis(CtNode *node, LeafBasis *basis, const CtLocator *row_locators)
+{
+	CtLocator	locators[CT_BASIS_CANDIDATES];
+
+	for (int c = 0; c < basis->ncandidates; c++)
+		locators[c] = row_locators[basis->candidates[c]];
+	ct_basis_form(&basis->fit, locators, node->basis);
+	for (int i = 0; i < node->header->nentries; i++)
+		ct_node_put_shares(node, i, &basis->shares[i]);
+	free(basis->shares);
+	basis->shares = NULL;
+}
+
 static void
 write_leaves(CtBulk *bulk, ItemList *list, PageRange *ranges, size_t npages)
 {
 	CtIndex    *index = bulk->index;
 	CtLocator  *locators = index->external ? store_vectors(bulk, list) : NULL;
-	double	   *point = palloc(sizeof(double) * index->space.dims);
+	LeafBasis  *bases = index->space.model ?
+		palloc(sizeof(LeafBasis) * BASIS_BATCH) : NULL;
+	double	   *point = palloc(sizeof(double) * index->point_size);
 
 	for (size_t p = 0; p < npages; p++)
 	{
@@ -504,7 +628,9 @@ write_leaves(CtBulk *bulk, ItemList *list, PageRange *ranges, size_t npages)
 								   &node);
 		int			slot = 0;
 
-		CHECK_FOR_INTERRUPTS();
+		if (bases && p % BASIS_BATCH == 0)
+			fit_bases(bulk, list, ranges + p, Min(BASIS_BATCH, npages - p),
+					  bases);
 		for (size_t i = 0; i < ranges[p].n; i++)
 		{
 			PackItem	   *item = &list->items[ranges[p].first + i];
@@ -523,11 +649,17 @@ write_leaves(CtBulk *bulk, ItemList *list, PageRange *ranges, size_t npages)
 			}
 		}
 		node.header->nentries = slot;
+		if (bases)
+			put_basis(&node, &bases[p % BASIS_BATCH], locators);
 		ranges[p].block = ct_pin_block(pin);
 		ct_edit_commit(edit);
 		ct_unpin(pin);
+		if (p % BASIS_BATCH == BASIS_BATCH - 1)
+			CHECK_FOR_INTERRUPTS();
 	}
 	pfree(point);
+	if (bases)
+		pfree(bases);
 	if (locators)
 		pfree(locators);
 }
@@ -542,7 +674,7 @@ write_routing(CtBulk *bulk, ItemList *list, size_t first, size_t n,
 	CtNode		node;
 	CtPin		pin = new_node(index, edit, CT_PAGE_ROUTING, height, root_pin,
 							   &node);
-	double	   *point = palloc(sizeof(double) * index->space.dims);
+	double	   *point = palloc(sizeof(double) * index->point_size);
 	uint32		first_child = list->items[first].page;
 	BlockNumber block = ct_pin_block(pin);
 
