@@ -34,7 +34,9 @@ REGRESS = \
 	differential \
 	ddl \
 	partition \
-	kernels
+	kernels \
+	models \
+	inducing
 
 ISOLATION := $(sort $(patsubst specs/%.spec,%,$(wildcard specs/*.spec)))
 

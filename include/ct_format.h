@@ -213,12 +213,14 @@ typedef struct CtBasis
  * a group of consecutive pages as if it were one; the first page's header
  * counts the vectors, the others' have nslots = 0.
  */
+#define CT_VECTOR_SLOTS		56
+
 typedef struct CtVectorHeader
 {
 	uint16		nslots;
 	uint16		nused;
 	uint32		vector_bytes;
-	uint8		state[56];		/* CT_VECTOR_... by slot */
+	uint8		state[CT_VECTOR_SLOTS];	/* CT_VECTOR_... by slot */
 } CtVectorHeader;
 
 StaticAssertDecl(CT_NODE_OFFSET + sizeof(CtVectorHeader) == 88,

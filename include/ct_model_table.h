@@ -46,11 +46,10 @@ extern CtModel *ct_model_allocate(int dims, int m);
 extern const char *ct_model_problem(const CtModel *model);
 
 /*
- * The table's OID, known until a relation cache event says that it may have
- * changed (ct_model_table_forget).
+ * Changes whenever models may have been created or dropped, here or in another
+ * session: what was found in the table before is to be looked up again.
  */
-extern Oid	ct_model_table(void);
-extern bool ct_model_table_forget(Oid relation);
+extern uint64 ct_model_table_changes(void);
 
 /*
  * Reads a model by name or by fingerprint into the current memory context, or

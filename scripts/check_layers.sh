@@ -36,12 +36,18 @@ includes()
 # files_of DIRECTORY: its own .c and .h files
 files_of() { find "$1" -maxdepth 1 -name '*.[ch]' 2>/dev/null | sort; }
 
-pure="$(files_of src/kernel) $(files_of src/metric) include/ct_kernel.h include/ct_metric.h"
+pure="$(files_of src/kernel) $(files_of src/metric) include/ct_kernel.h include/ct_metric.h include/ct_model.h include/ct_exp.h include/ct_projection.h"
 includes $pure | grep -vE ':<(assert|cpuid|float|immintrin|inttypes|limits|math|stdalign|stdbool|stddef|stdint|stdlib|string)\.h>$' |
-    grep -vE ':"ct_(kernel|metric)[a-z0-9_]*\.h"$' |
+    grep -vE ':"ct_(kernel[a-z0-9_]*|metric|model|exp|projection)\.h"$' |
     breach "kernels and metrics include only C's own headers and their own" || true
-includes $(files_of src/kernel) include/ct_kernel.h | grep -E ':"ct_metric' |
+includes $(files_of src/kernel) include/ct_kernel.h | grep -E ':"ct_(metric|model|projection)' |
     breach "kernels do not know metrics" || true
+
+models="$(files_of src/model) include/ct_model_cache.h include/ct_model_table.h include/ct_residual_query.h"
+includes $models | grep -E ':"ct_(page|format|tree|bulk|am)\.h"$' |
+    breach "models do not know pages, trees or the access method" || true
+includes $(find src include -name '*.[ch]' ! -path 'src/model/*' ! -name 'ct_models.c') | grep -E ':"ct_model_table\.h' |
+    breach "only src/model and the functions that create and drop models know their table" || true
 
 includes $(files_of src/tree) include/ct_tree.h |
     grep -E 'storage/(bufmgr|buf_internals)\.h|access/(generic_xlog|xloginsert)\.h' |

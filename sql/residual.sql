@@ -115,7 +115,8 @@ DECLARE
 BEGIN
 	FOR c IN SELECT * FROM ct_res.config LOOP
 		EXECUTE format('DELETE FROM %s WHERE id %% 3 = 1', c.tab);
-		EXECUTE format('UPDATE %s SET pt = (SELECT pt FROM %s WHERE id = 2) WHERE id %% 7 = 5', c.tab, c.tab);
+		-- a new value each time: a HOT update would leave the index the old TID
+		EXECUTE format('UPDATE %s SET pt = (SELECT pt FROM %s WHERE id = 2) WHERE id %% 7 = 5 AND pt IS DISTINCT FROM (SELECT pt FROM %s WHERE id = 2)', c.tab, c.tab, c.tab);
 	END LOOP;
 END;
 $$;

@@ -30,6 +30,9 @@ CREATE OPERATOR CLASS val_no_operator FOR TYPE real[] USING covertree AS
 	FUNCTION 1 covertree_float4_euclidean_support(internal);
 CREATE OPERATOR CLASS val_no_support FOR TYPE real[] USING covertree AS
 	OPERATOR 1 <~> (real[], real[]) FOR ORDER BY pg_catalog.float_ops;
+CREATE OPERATOR CLASS val_no_options FOR TYPE real[] USING covertree AS
+	OPERATOR 1 <~> (real[], residual_query) FOR ORDER BY pg_catalog.float_ops,
+	FUNCTION 1 covertree_float4_residual_support(internal);
 CREATE OPERATOR CLASS val_search FOR TYPE real[] USING covertree AS
 	OPERATOR 1 = (anyarray, anyarray),
 	FUNCTION 1 covertree_float4_euclidean_support(internal);

@@ -1,4 +1,5 @@
-# Tables with indexes go through pg_dump and come back.
+# Tables with indexes, models of residual correlation, and queries that refer to
+# them go through pg_dump and come back.
 
 use strict;
 use warnings;
@@ -34,6 +35,21 @@ CREATE INDEX parted_pt ON parted USING covertree (pt) WITH (base = 3);
 INSERT INTO parted SELECT * FROM ct_cloud('clusters', 1999, 4);
 });
 
+$node->safe_psql('postgres', q{
+CREATE ROLE modeller;
+CREATE VIEW moderate AS SELECT id, pt FROM dumped WHERE id BETWEEN 1 AND 1000;
+SELECT covertree_create_model('any', 'rbf', ARRAY[1 / 3::float8], NULL, variance => 1e-300);
+SELECT covertree_create_model('gauss', 'matern52', '{0.7}',
+	covertree_inducing_points('moderate', 'pt', 30), 1.1, 0.1);
+SET ROLE modeller;
+SELECT covertree_create_model('my model', 'matern32', '{0.1,0.2}',
+	(SELECT array_agg(ARRAY[sin(i), -cos(i) / 3]) FROM generate_series(1, 50) AS i));
+RESET ROLE;
+CREATE TABLE queries AS SELECT i AS id, residual_query('my model', ARRAY[sin(i), exp(-i)]) AS q
+	FROM generate_series(1, 100) AS i;
+CREATE INDEX dumped_res ON dumped USING covertree (pt float8_residual_ops (model = 'gauss')) WHERE id BETWEEN 1 AND 1000;
+});
+
 my $definitions = q{SELECT string_agg(indexdef, E'\n' ORDER BY indexname) FROM pg_indexes
 	WHERE schemaname = 'public'};
 my $answers = q{
@@ -41,6 +57,17 @@ my $answers = q{
 	SELECT md5(string_agg(id || ':' || encode(float8send(d), 'hex'), ',' ORDER BY rn))
 	FROM (SELECT id, d, row_number() OVER () AS rn
 		  FROM (SELECT id, pt <~> '{0.1,0.2,0.3}' AS d FROM dumped WHERE pt IS NOT NULL ORDER BY pt <~> '{0.1,0.2,0.3}') AS s) AS t};
+my $models = q{
+	SELECT name, owner, kernel, m, dims, fingerprint,
+		md5(array_send(lengthscale) || array_send(ARRAY[variance, nugget, jitter]) || array_send(inducing) || array_send(factor))
+	FROM covertree_model ORDER BY name};
+my $distances = q{
+	SELECT md5(string_agg(concat(residual_query_send(q), float8send(d)), ',' ORDER BY id, part))
+	FROM (SELECT 1 AS part, id, q, m.pt[1:2] <~> q AS d FROM queries JOIN moderate AS m USING (id)
+		  UNION ALL SELECT 2, id, NULL, pt <~> residual_query('gauss', '{1,2,3}') FROM moderate
+		  UNION ALL SELECT 3, id, NULL, pt <~> residual_query('any', '{1,2,3}') FROM moderate) AS s};
+my $models_before = $node->safe_psql('postgres', $models);
+my $distances_before = $node->safe_psql('postgres', $distances);
 my $before = $node->safe_psql('postgres', $definitions);
 my $digest = $node->safe_psql('postgres', $answers);
 
@@ -59,6 +86,15 @@ foreach my $format ('plain', 'custom')
 		"$format: restored");
 	is($node->safe_psql($db, $definitions), $before, "$format: same definitions");
 	is($node->safe_psql($db, $answers), $digest, "$format: same answers");
+	is($node->safe_psql($db, $models), $models_before, "$format: same models");
+	is($node->safe_psql($db, $distances), $distances_before, "$format: same residual correlations");
+	$node->safe_psql($db, q{SET ROLE modeller; SELECT covertree_drop_model('my model')});
+	my ($stdout, $stderr);
+	$node->psql($db, $distances, stdout => \$stdout, stderr => \$stderr);
+	like($stderr, qr/model with fingerprint [0-9a-f]{32} does not exist/,
+		"$format: the query misses a dropped model");
+	$node->psql($db, q{SELECT covertree_drop_model('gauss')}, stdout => \$stdout, stderr => \$stderr);
+	like($stderr, qr/index public\.dumped_res/, "$format: an index keeps its model");
 	foreach my $table ('dumped', 'parted_1', 'parted_2')
 	{
 		whole_ok($node, $table, "$format, $table", $db);

@@ -5,9 +5,8 @@
  *
  * Cached content is keyed by fingerprint and dimension, and immutable.  What
  * can get stale is (1) which content a name stands for, and (2) whether the
- * table still has a model of some fingerprint.  Both are forgotten when a
- * relation cache event for the table arrives, which creating and dropping a
- * model send; then they are looked up again at next use.
+ * table still has a model of some fingerprint.  Both are forgotten when the
+ * table has changed, and looked up again at next use.
  *
  * Models are dropped from memory, the least recently used first, when they
  * take more than CACHE_BYTES, but not those that were handed out in the
@@ -23,7 +22,6 @@
 #include "access/xact.h"
 #include "lib/ilist.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 
 #include "ct_model_cache.h"
@@ -53,7 +51,7 @@ static MemoryContext cache_context = NULL;
 static dlist_head models = DLIST_STATIC_INIT(models);
 static size_t cached_bytes = 0;
 static HTAB *names = NULL;
-static bool stale = false;		/* names and in_table are not to be trusted */
+static uint64 seen_changes = 0; /* names and in_table hold as of these */
 static uint64 epoch = 1;
 
 uint64
@@ -71,18 +69,10 @@ transaction_event(XactEvent event, void *arg)
 }
 
 static void
-relation_event(Datum arg, Oid relation)
-{
-	if (ct_model_table_forget(relation))
-		stale = true;
-}
-
-static void
 forget_names(void)
 {
 	dlist_iter	iter;
 
-	stale = false;
 	if (names)
 		hash_destroy(names);
 	names = NULL;
@@ -94,16 +84,18 @@ forget_names(void)
 static void
 ready(void)
 {
+	uint64		changes = ct_model_table_changes();
+
 	if (cache_context == NULL)
 	{
-		CacheRegisterRelcacheCallback(relation_event, (Datum) 0);
 		RegisterXactCallback(transaction_event, NULL);
 		cache_context = AllocSetContextCreate(TopMemoryContext,
 											  "covertree models",
 											  ALLOCSET_DEFAULT_SIZES);
 	}
-	if (stale)
+	if (changes != seen_changes)
 		forget_names();
+	seen_changes = changes;
 }
 
 /*

@@ -11,6 +11,8 @@
  *
  * A row holds the whole model with its Cholesky factor, which is data and is
  * never computed again: so a model has the same bits after dump and restore.
+ * Creating and dropping a model send a relation cache event for the table,
+ * which tells all sessions to look again.
  * The fingerprint covers everything that a distance depends on, the factor
  * included.  It is checked whenever a row is read, which finds out edits by
  * hand.
@@ -71,9 +73,13 @@ enum
 /* doubles hashed at a time */
 #define HASH_CHUNK	512
 
+/* known until a relation cache event says that they may have changed */
 static Oid	table_oid = InvalidOid;
 static Oid	name_index_oid;
 static Oid	fingerprint_index_oid;
+
+static bool watching = false;
+static uint64 changes = 0;
 
 typedef struct RowScan
 {
@@ -256,12 +262,39 @@ extension_schema(void)
 	return schema;
 }
 
-Oid
-ct_model_table(void)
+static void
+relation_event(Datum arg, Oid relation)
+{
+	if (OidIsValid(relation) && relation != table_oid)
+		return;
+	table_oid = InvalidOid;
+	changes++;
+}
+
+/* Learns what other sessions have done; a query without tables would not. */
+static void
+watch(void)
+{
+	if (!watching)
+		CacheRegisterRelcacheCallback(relation_event, (Datum) 0);
+	watching = true;
+	AcceptInvalidationMessages();
+}
+
+uint64
+ct_model_table_changes(void)
+{
+	watch();
+	return changes;
+}
+
+static Oid
+model_table(void)
 {
 	Oid			schema;
 	Oid			relation;
 
+	watch();
 	if (OidIsValid(table_oid))
 		return table_oid;
 	schema = extension_schema();
@@ -276,16 +309,6 @@ ct_model_table(void)
 	fingerprint_index_oid = get_relname_relid(FINGERPRINT_INDEX, schema);
 	table_oid = relation;
 	return relation;
-}
-
-/* Was it this table that changed, or all?  Called at odd moments. */
-bool
-ct_model_table_forget(Oid relation)
-{
-	if (OidIsValid(relation) && relation != table_oid)
-		return false;
-	table_oid = InvalidOid;
-	return true;
 }
 
 /*
@@ -308,7 +331,7 @@ static void
 begin_row_scan(RowScan *row, const char *name, const uint8 *fingerprint,
 			   LOCKMODE lock)
 {
-	Oid			relation = ct_model_table();
+	Oid			relation = model_table();
 	Oid			index = name ? name_index_oid : fingerprint_index_oid;
 	char		text[CT_FINGERPRINT_TEXT];
 	ScanKeyData key;
@@ -466,7 +489,7 @@ tell_all_sessions(Relation rel)
 void
 ct_model_table_insert(const char *name, Oid owner, const CtModel *model)
 {
-	Relation	rel = table_open(ct_model_table(), RowExclusiveLock);
+	Relation	rel = table_open(model_table(), RowExclusiveLock);
 	Datum		values[NATTS];
 	bool		nulls[NATTS] = {0};
 	char		fingerprint[CT_FINGERPRINT_TEXT];

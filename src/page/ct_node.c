@@ -39,10 +39,9 @@ choose_group(CtIndex *index)
 
 	for (int pages = 1; pages <= CT_MAX_GROUP; pages++)
 	{
-		int			vectors = pages * CT_VECTOR_SPACE / index->vector_bytes;
+		int			vectors = Min(pages * CT_VECTOR_SPACE / index->vector_bytes,
+								  CT_VECTOR_SLOTS);
 
-		if (vectors > (int) sizeof(((CtVectorHeader *) 0)->state) && best > 0.0)
-			break;
 		if ((double) vectors / pages > 1.1 * best)
 		{
 			best = (double) vectors / pages;
