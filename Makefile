@@ -36,7 +36,8 @@ REGRESS = \
 	partition \
 	kernels \
 	models \
-	inducing
+	inducing \
+	residual
 
 ISOLATION := $(sort $(patsubst specs/%.spec,%,$(wildcard specs/*.spec)))
 

@@ -33,6 +33,8 @@ typedef struct CtBulkNode
 	double		parent_radius;	/* what the parent kept after that step */
 } CtBulkNode;
 
+typedef struct CtLandmarks CtLandmarks;
+
 struct CtBulk
 {
 	CtIndex    *index;
@@ -56,6 +58,7 @@ struct CtBulk
 	uint32	   *target;
 	double	   *scratch;
 
+	CtLandmarks *landmarks;		/* residual index */
 	CtBulkNode *nodes;			/* in the order of a walk through the tree */
 	size_t		nnodes;
 };
@@ -70,5 +73,16 @@ extern const CtSpace *ct_bulk_shape(const CtBulk *bulk);
 extern const double *ct_bulk_record(const CtBulk *bulk, size_t row);
 extern void ct_bulk_point(const CtBulk *bulk, size_t row, double *point);
 extern void ct_pack(CtBulk *bulk);
+
+/* ct_landmarks.c */
+extern CtLandmarks *ct_landmarks_choose(CtBulk *bulk);
+extern bool ct_landmarks_contain(const CtLandmarks *landmarks, size_t row);
+extern void ct_landmarks_refine(CtBulk *bulk, CtLandmarks *landmarks,
+								size_t nleaves, const size_t *starts);
+extern bool ct_landmarks_fit(const CtBulk *bulk, const CtLandmarks *landmarks,
+							 size_t first, int n, CtProjectionFit *fit,
+							 size_t *candidates, int *ncandidates,
+							 CtShares *shares);
+extern void ct_landmarks_free(CtLandmarks *landmarks);
 
 #endif							/* CT_BULK_H */

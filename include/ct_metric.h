@@ -117,6 +117,7 @@ extern void ct_lower_bounds(const CtSpace *space, int n, const double *dist,
 							const double *radii, double *bounds);
 extern double ct_annulus_bound(const CtSpace *space, double dist, double delta);
 extern double ct_correlation_bound(const CtSpace *space, double rho);
+extern bool ct_radius_decides(const CtSpace *space, double radius);
 extern double ct_radius_up(const CtSpace *space, double dist);
 extern double ct_radius_sum(const CtSpace *space, double dist, double radius);
 extern int	ct_level_of(const CtSpace *space, double dist);

@@ -45,7 +45,7 @@ typedef struct CtShares
 } CtShares;
 
 /* candidates that a basis is chosen from, at most */
-#define CT_BASIS_CANDIDATES	48
+#define CT_BASIS_CANDIDATES	96
 
 /* A basis chosen for some rows. */
 typedef struct CtProjectionFit

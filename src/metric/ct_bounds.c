@@ -55,6 +55,9 @@ round_down(const CtSpace *space, double bound)
 /* no angle between lines is larger; rounded up */
 #define RIGHT_ANGLE		(M_PI_2 + 0x1p-50)
 
+/* angles below this are those of few pairs */
+#define LEAST_ANGLE		0.8
+
 /* The true angle is at least, or at most, this; angle was computed. */
 static double
 angle_down(const CtSpace *space, double angle)
@@ -101,6 +104,18 @@ ct_correlation_bound(const CtSpace *space, double rho)
 	double		square = 1.0 - rho - space->slack - space->error;
 
 	return square > 0.0 ? sqrt(square) * (1.0 - space->error) : 0.0;
+}
+
+/*
+ * Is it worth a distance to bound what lies within this radius?  No bound is
+ * above a right angle less the radius, and where that is small, few queries
+ * would pass over the subtree, whatever its pivot.  (A pivot that is not
+ * evaluated counts as being where the query is.)
+ */
+bool
+ct_radius_decides(const CtSpace *space, double radius)
+{
+	return space->model == NULL || radius < M_PI_2 - LEAST_ANGLE;
 }
 
 /* -------- bounds of distances -------- */

@@ -35,6 +35,16 @@
 /* ranges of more rows than this are opened by all threads together */
 #define SHARED_RANGE	65536
 
+/*
+ * Rows for a pivot where distances are residual ones: in these spaces most
+ * points are far from each other, so nets have no end, and each pivot costs
+ * every scan a distance, while rows are told apart by projection bounds.
+ */
+#define RESIDUAL_CELL	32
+
+/* rows that are asked whether a net is possible */
+#define NET_SAMPLE		256
+
 /* ranges opened between two checks for interrupts */
 #define TASK_BATCH		256
 
@@ -120,14 +130,37 @@ ct_bulk_record(const CtBulk *bulk, size_t row)
 							 bulk->order[row] * bulk->index->vector_bytes);
 }
 
-/* Shape distances of a row to rows [first, first + n). */
+/* Squared distance of two records' places, in lengthscales. */
+static double
+place_distance(const CtModel *model, const double *x, const double *y)
+{
+	const double *lengthscale = ct_model_lengthscale(model);
+	double		sum = 0.0;
+
+	for (int j = 0; j < (int) model->dims; j++)
+	{
+		double		d = (x[j] - y[j]) / lengthscale[j];
+
+		sum += d * d;
+	}
+	return sum;
+}
+
+/*
+ * Shape distances of a row to rows [first, first + n), or by_place those of
+ * their places.
+ */
 static void
 range_distances(const CtBulk *bulk, const double *query, size_t first,
-				size_t n, double *dist)
+				size_t n, bool by_place, double *dist)
 {
 	const CtSpace *space = ct_bulk_shape(bulk);
 
-	if (bulk->columns)
+	if (by_place)
+		for (size_t i = 0; i < n; i++)
+			dist[i] = place_distance(space->model, query,
+									 ct_bulk_record(bulk, first + i));
+	else if (bulk->columns)
 		space->metric->distances(space, query,
 								 bulk->columns + first * bulk->element_size,
 								 bulk->n, n, dist);
@@ -250,7 +283,7 @@ range_update(CtBulk *bulk, size_t first, size_t n, int number, size_t pivot)
 /* The same over all threads, when the range is large. */
 static size_t
 range_add_pivot(CtBulk *bulk, size_t first, size_t n, int number,
-				size_t pivot, double *query, bool shared)
+				size_t pivot, double *query, bool shared, bool by_place)
 {
 	ct_bulk_point(bulk, first + pivot, query);
 	if (shared)
@@ -265,7 +298,7 @@ range_add_pivot(CtBulk *bulk, size_t first, size_t n, int number,
 			size_t		from = n / parts * part;
 			size_t		to = part == parts - 1 ? n : n / parts * (part + 1);
 
-			range_distances(bulk, query, first + from, to - from,
+			range_distances(bulk, query, first + from, to - from, by_place,
 							bulk->scratch + first + from);
 			far[part] = from + range_update(bulk, first + from, to - from,
 											number, pivot - from);
@@ -276,7 +309,7 @@ range_add_pivot(CtBulk *bulk, size_t first, size_t n, int number,
 				best = far[part];
 		return best;
 	}
-	range_distances(bulk, query, first, n, bulk->scratch + first);
+	range_distances(bulk, query, first, n, by_place, bulk->scratch + first);
 	return range_update(bulk, first, n, number, pivot);
 }
 
@@ -335,6 +368,36 @@ range_radius(const CtBulk *bulk, size_t first, size_t n)
 }
 
 /*
+ * Could a net of a range have at most limit points?  Asked of residual
+ * distances, of which a sample tells: where most points are far from each
+ * other, it takes all of them.
+ */
+static bool
+net_fits(const CtBulk *bulk, size_t first, size_t n, double reach, int limit)
+{
+	const CtSpace *space = ct_bulk_shape(bulk);
+	size_t		net[NET_SAMPLE];
+	int			nnet = 0;
+	int			sample = Min(n, NET_SAMPLE);
+
+	for (int i = 0; i < sample; i++)
+	{
+		size_t		row = first + (size_t) i * n / sample;
+		bool		covered = false;
+
+		for (int j = 0; j < nnet && !covered; j++)
+			covered = ct_cover_distance(space, ct_bulk_record(bulk, net[j]),
+										ct_bulk_record(bulk, row)) <= reach;
+		if (covered)
+			continue;
+		if (nnet >= limit)
+			return false;
+		net[nnet++] = row;
+	}
+	return true;
+}
+
+/*
  * Opens the range of a node.  Appends nodes for the new pivots to the list
  * and shrinks the node's own range.  Returns false when the node is a cell.
  * bulk->dist holds the distances of the rows to the node's pivot.
@@ -358,6 +421,7 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 	double	   *work;
 	int			flags = 0;
 	int			step;
+	bool		by_place;
 
 	if (n <= ct_cell_rows(index))
 		return false;
@@ -369,7 +433,8 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 
 	level = ct_level_of(space, bulk->dist[first + far]) - 1;
 	reach = ct_level_radius(space, level);
-	limit = Min(n / 2, index->routing.capacity / CT_OPEN_SHARE);
+	limit = Min(n / (index->space.model ? RESIDUAL_CELL : 2),
+				index->routing.capacity / CT_OPEN_SHARE);
 	limit = Max(limit, 2);
 	pivots = malloc(sizeof(uint32) * (limit + 1));
 	rank = malloc(sizeof(int) * (limit + 1));
@@ -383,17 +448,31 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 
 	memset(bulk->owner + first, 0, sizeof(uint16) * n);
 	pivots[0] = 0;
+	by_place = index->shape.model && !net_fits(bulk, first, n, reach, limit);
+	if (by_place)
+	{
+		reach = 0.0;
+		far = range_add_pivot(bulk, first, n, 0, 0, work, shared, true);
+		for (size_t i = 0; i < n; i++)
+		{
+			bulk->dist[first + i] = bulk->scratch[first + i];
+			if (bulk->dist[first + i] > bulk->dist[first + far])
+				far = i;
+		}
+	}
 	while (bulk->dist[first + far] > reach && k < limit)
 	{
 		pivots[k] = far;
-		far = range_add_pivot(bulk, first, n, k, far, work, shared);
+		far = range_add_pivot(bulk, first, n, k, far, work, shared, by_place);
 		k++;
 	}
-	if (bulk->dist[first + far] > reach)
+	if (by_place || bulk->dist[first + far] > reach)
 	{
 		/*
 		 * A net would have too many points.  The pivots found so far serve as
-		 * intermediate ones: the rows are grouped around them.
+		 * intermediate ones: the rows are grouped around them.  Where residual
+		 * distances say nothing, rows are grouped by place: what bases are
+		 * made of, and distances further down, are about neighbours in space.
 		 */
 		flags = CT_ENTRY_GROUP;
 		level = CT_LEVEL_ZERO;
@@ -401,6 +480,12 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 
 	chain_pivots(bulk, first, k, pivots, rank, work);
 	range_permute(bulk, first, n, k, rank, pivots, start);
+	for (int p = 0; by_place && p < k; p++)
+	{
+		ct_bulk_point(bulk, first + start[p], work);
+		range_distances(bulk, work, first + start[p], start[p + 1] - start[p],
+						false, bulk->dist + first + start[p]);
+	}
 	free(work);
 	free(pivots);
 
@@ -500,7 +585,7 @@ start_tree(CtBulk *bulk)
 		bulk->columns = columns;
 	}
 	ct_bulk_point(bulk, 0, query);
-	range_distances(bulk, query, 0, n, bulk->dist);
+	range_distances(bulk, query, 0, n, false, bulk->dist);
 	pfree(query);
 }
 

@@ -485,9 +485,13 @@ store_vectors(CtBulk *bulk, ItemList *list)
 
 		for (size_t row = item->first; row < item->first + item->n; row++)
 		{
+			bool		pivot;
+
 			CHECK_FOR_INTERRUPTS();
 			ct_bulk_point(bulk, row, point);
-			locators[row] = ct_vector_store(index, point, row == item->pivot ?
+			pivot = row == item->pivot ||
+				(bulk->landmarks && ct_landmarks_contain(bulk->landmarks, row));
+			locators[row] = ct_vector_store(index, point, pivot ?
 											CT_VECTOR_PIVOT : CT_VECTOR_ROW);
 		}
 		item->locator = locators[item->pivot];
@@ -505,45 +509,19 @@ typedef struct LeafBasis
 	CtShares   *shares;			/* by slot */
 } LeafBasis;
 
-static void
-add_candidate(LeafBasis *basis, size_t row)
+/* first row of a leaf; cells follow each other in the order of rows */
+static size_t
+leaf_start(const ItemList *list, const PageRange *range)
 {
-	if (basis->ncandidates == CT_BASIS_CANDIDATES)
-		return;
-	for (int i = 0; i < basis->ncandidates; i++)
-		if (basis->candidates[i] == row)
-			return;
-	basis->candidates[basis->ncandidates++] = row;
+	return list->items[range->first].first;
 }
 
-/*
- * Pivots near to a leaf: those of its cells, those above them, and those of
- * cells before and behind it.
- */
-static void
-find_candidates(const ItemList *list, const PageRange *range,
-				LeafBasis *basis)
+static int
+leaf_rows(const ItemList *list, const PageRange *range)
 {
-	const PackItem *items = list->items;
-	size_t		end = range->first + range->n;
+	const PackItem *last = &list->items[range->first + range->n - 1];
 
-	basis->ncandidates = 0;
-	for (size_t i = range->first; i < end; i++)
-		add_candidate(basis, items[i].pivot);
-	for (size_t i = range->first; i < end; i++)
-		add_candidate(basis, items[items[i].parent].pivot);
-	for (size_t away = 0; basis->ncandidates < CT_BASIS_CANDIDATES; away++)
-	{
-		bool		before = range->first > away;
-		bool		behind = end + away < list->n;
-
-		if (before)
-			add_candidate(basis, items[range->first - away - 1].pivot);
-		if (behind)
-			add_candidate(basis, items[end + away].pivot);
-		if (!before && !behind)
-			break;
-	}
+	return last->first + last->n - leaf_start(list, range);
 }
 
 /* Chooses the basis of one leaf.  Runs in any thread. */
@@ -551,28 +529,29 @@ static bool
 fit_basis(const CtBulk *bulk, const ItemList *list, const PageRange *range,
 		  LeafBasis *basis)
 {
-	CtIndex    *index = bulk->index;
-	const double *candidates[CT_BASIS_CANDIDATES];
-	int			capacity = index->leaf.capacity;
-	const double **rows = malloc(sizeof(double *) * capacity);
-	double	   *work = malloc(sizeof(double) * ct_projection_work(capacity));
-	int			n = 0;
+	int			n = leaf_rows(list, range);
 
-	basis->shares = malloc(sizeof(CtShares) * capacity);
-	if (rows && work && basis->shares)
-	{
-		for (int c = 0; c < basis->ncandidates; c++)
-			candidates[c] = ct_bulk_record(bulk, basis->candidates[c]);
-		for (size_t i = range->first; i < range->first + range->n; i++)
-			for (size_t row = list->items[i].first;
-				 row < list->items[i].first + list->items[i].n; row++)
-				rows[n++] = ct_bulk_record(bulk, row);
-		ct_projection_fit(&index->cover, basis->ncandidates, candidates, n,
-						  rows, work, &basis->fit, basis->shares);
-	}
-	free(rows);
-	free(work);
-	return rows && work && basis->shares;
+	basis->shares = malloc(sizeof(CtShares) * n);
+	return basis->shares != NULL &&
+		ct_landmarks_fit(bulk, bulk->landmarks, leaf_start(list, range), n,
+						 &basis->fit, basis->candidates, &basis->ncandidates,
+						 basis->shares);
+}
+
+/* Chooses the landmarks of a residual index, now that its leaves are known. */
+static void
+choose_landmarks(CtBulk *bulk, const ItemList *list, const PageRange *ranges,
+				 size_t npages)
+{
+	size_t	   *starts = MemoryContextAllocHuge(bulk->context,
+												sizeof(size_t) * (npages + 1));
+
+	for (size_t p = 0; p < npages; p++)
+		starts[p] = leaf_start(list, &ranges[p]);
+	starts[npages] = bulk->n;
+	bulk->landmarks = ct_landmarks_choose(bulk);
+	ct_landmarks_refine(bulk, bulk->landmarks, npages, starts);
+	pfree(starts);
 }
 
 /* Chooses the bases of leaves [0, n) of ranges. */
@@ -582,8 +561,6 @@ fit_bases(CtBulk *bulk, const ItemList *list, const PageRange *ranges, int n,
 {
 	bool		failed = false;
 
-	for (int i = 0; i < n; i++)
-		find_candidates(list, &ranges[i], &bases[i]);
 #pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(||:failed)
 	for (int i = 0; i < n; i++)
 		failed = !fit_basis(bulk, list, &ranges[i], &bases[i]) || failed;
@@ -745,7 +722,11 @@ ct_pack(CtBulk *bulk)
 			list.items[i].page = page;
 		}
 	}
+	if (index->space.model)
+		choose_landmarks(bulk, &list, children, npages);
 	write_leaves(bulk, &list, children, npages);
+	if (bulk->landmarks)
+		ct_landmarks_free(bulk->landmarks);
 	for (size_t i = 0; i < list.n; i++)
 		list.items[i].child_root = list.items[i].root;
 

@@ -550,9 +550,9 @@ pivot_distances(CtSearch *search, const CtNode *node)
 	if (search->seen)
 	{
 		for (int i = 0; i < n; i++)
-			search->dist[i] =
+			search->dist[i] = ct_radius_decides(&search->space, node->radii[i]) ?
 				ct_correlation_angle(pivot_correlation(search,
-													   node->locators[i]));
+													   node->locators[i])) : 0.0;
 		return;
 	}
 	ct_node_distances(search->index, node, search->query, search->dist);
