@@ -37,7 +37,9 @@ REGRESS = \
 	kernels \
 	models \
 	inducing \
-	residual
+	residual \
+	residual_errors \
+	residual_ddl
 
 ISOLATION := $(sort $(patsubst specs/%.spec,%,$(wildcard specs/*.spec)))
 

@@ -125,6 +125,40 @@ END;
 $$;
 
 /*
+ * The same for the residual figures, from the files of residual.py.  Rows have
+ * the numbers that they have there.  The queries are residual queries, so that
+ * the statements below are the same for them.
+ */
+CREATE PROCEDURE load_residual(folder text, kernel text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    f record;
+BEGIN
+    DROP TABLE IF EXISTS data, knots, probe_row, probe, answer, brute;
+    CREATE TABLE data (id integer, pt double precision[]);
+    CREATE TABLE knots (no integer, pt double precision[]);
+    CREATE TABLE probe_row (id integer, row_id integer);
+    CREATE TABLE answer (probe integer, row_id integer, d double precision);
+    CREATE TABLE brute (repetition integer, us double precision, product_us double precision,
+                        batch_us double precision);
+    FOR f IN SELECT * FROM (VALUES ('data', 'data'), ('knots', 'knots'), ('probe_row', 'probe'),
+                                   ('answer', 'answer'), ('brute', 'time')) v (tab, file) LOOP
+        EXECUTE format('COPY %I FROM %L (FORMAT csv)', f.tab, folder || '/' || f.file || '.csv');
+    END LOOP;
+
+    IF EXISTS (SELECT FROM covertree_model WHERE name = 'bench') THEN
+        PERFORM covertree_drop_model('bench');
+    END IF;
+    PERFORM covertree_create_model('bench', kernel => kernel, lengthscale => '{1}',
+        inducing => (SELECT array_agg(pt ORDER BY no) FROM knots));
+    CREATE TABLE probe AS
+        SELECT q.id, residual_query('bench', d.pt) AS pt
+        FROM probe_row q JOIN data d ON d.id = q.row_id ORDER BY q.id;
+    ANALYZE probe;
+END;
+$$;
+
+/*
  * Records
  */
 CREATE PROCEDURE note(figure text, what text, method text, repetition integer,

@@ -1,11 +1,16 @@
 #!/bin/bash
-# The project's figures: covertree against contrib cube with GiST, on the same
-# rows, by turns, in one run on a throw-away cluster.  Prints a table and leaves
-# it, with every single measurement, as CSV in bench/out.  See bench/README.md.
+# The project's figures: covertree against contrib cube with GiST, and its
+# residual metric against exact brute force, on the same rows in one run on a
+# throw-away cluster.  Prints a table and leaves it, with every single
+# measurement, as CSV in bench/out.  See bench/README.md.
 #
-#   bench/run.sh [option ...] [gauss3] [uniform3] [cluster8] [inserts]
+#   bench/run.sh [option ...] [figure ...]
+#
+# Figures are gauss3, uniform3, cluster8, inserts, residual_rbf, residual_m52 (all
+# of them by default), and study: how options shape a residual index.
 #
 #   --quick             a tenth of the rows; ratios mean little, answers count
+#   --large             residual figures and study with 131,072 rows, not 32,768
 #   --reps=N            repetitions that medians are taken over (default 5)
 #   --with=OPTIONS      index options, for example --with='base = 1.3'
 #   --cube-only         leave covertree out, and do not build it
@@ -19,6 +24,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
 quick=0
+large=0
 repetitions=5
 cube_only=false
 index_options=
@@ -26,17 +32,26 @@ figures=
 for arg in "$@"; do
     case $arg in
     --quick) quick=1 ;;
+    --large) large=1 ;;
     --reps=*) repetitions=${arg#*=} ;;
     --with=*) index_options=" WITH (${arg#*=})" ;;
     --cube-only) cube_only=true ;;
-    gauss3 | uniform3 | cluster8 | inserts) figures+=" $arg" ;;
+    gauss3 | uniform3 | cluster8 | inserts | residual_rbf | residual_m52 | study) figures+=" $arg" ;;
     *) sed -n '2,/^# IDENT/{/^# IDENT/d;s/^# \{0,1\}//p}' "$0"; exit 2 ;;
     esac
 done
-figures=${figures:- gauss3 uniform3 cluster8 inserts}
+if [ -z "$figures" ]; then
+    figures=" gauss3 uniform3 cluster8 inserts"
+    [ "$cube_only" = true ] || figures+=" residual_rbf residual_m52"
+fi
+case $cube_only$figures in
+true*residual* | true*study*) echo "residual figures need covertree" >&2; exit 2 ;;
+*residual* | *study*) ct_packages+=" python3-numpy libopenblas0-pthread" ;;
+esac
 
 divisor=1
 [ "$quick" = 0 ] || divisor=10
+residual_rows=$(((large ? 131072 : 32768) / divisor))
 
 # A figure that brings the server down leaves the next ones a server.
 wait_for_server()
@@ -64,6 +79,27 @@ figure()
         -v index_options="$index_options" -v cube_only="$cube_only" "${vars[@]}" -f "bench/$script"
 }
 
+# Data of a residual figure, and the times and answers of brute force.
+# Arguments: kernel, rows, repetitions.
+residual_data()
+{
+    ct_say "brute force: $1, $2 rows"
+    ct_run rm -rf "$ct_work/tmp/residual"
+    ct_run mkdir "$ct_work/tmp/residual"
+    ct_run "${PYTHON:-/usr/bin/python3}" bench/residual.py "$1" "$2" 512 50 1024 "$3" "$ct_work/tmp/residual" |
+        ct_run tee "$ct_work/tmp/blas"
+}
+
+residual_figure()
+{
+    local name=$1 kernel=$2
+    shift 2
+
+    residual_data "$kernel" "$residual_rows" "$repetitions" &&
+        figure "$name" residual.sql kernel="$kernel" k=50 folder="$ct_work/tmp/residual" nseqscan=4 \
+            build_at_most="$([ "$large" = 1 ] && echo NULL || echo 7)" proxy_at_most=0.333 "$@"
+}
+
 run_figure()
 {
     case $1 in
@@ -83,6 +119,19 @@ run_figure()
         figure inserts inserts.sql nrows=$((1000000 / divisor)) k=10 nfresh=$((10000 / divisor)) \
             exact_step=32 rate_at_least=0.5 cost_at_most=2
         ;;
+    residual_rbf)
+        residual_figure residual_rbf rbf share_at_most=$((large ? 2 : 8))/100.0 \
+            brute_at_least=5 seqscan_at_least=300
+        ;;
+    residual_m52)
+        residual_figure residual_m52 matern52 share_at_most=$((large ? 6 : 30))/100.0 \
+            brute_at_least=NULL seqscan_at_least=300
+        ;;
+    study)
+        residual_data matern52 "$residual_rows" 0 &&
+            figure study study.sql kernel=matern52 k=50 folder="$ct_work/tmp/residual" |
+            tee "$ct_work/study.txt"
+        ;;
     esac
 }
 
@@ -94,6 +143,7 @@ environment()
     echo "load before: $load"
     echo "PostgreSQL: $(ct_psql -At -c 'SHOW server_version')"
     [ "$cube_only" = true ] || echo "kernels: $(ct_psql -At -c 'SELECT covertree_kernel_level()')"
+    [ ! -e "$ct_work/tmp/blas" ] || echo "brute force: $(cat "$ct_work/tmp/blas")"
     echo "rows: $([ "$quick" = 1 ] && echo "a tenth" || echo all), repetitions: $repetitions," \
         "index options:${index_options:- default}"
 }
@@ -142,12 +192,13 @@ ct_say "figures"
 {
     cat "$out/environment.txt"
     echo
+    [ ! -e "$ct_work/study.txt" ] || cat "$ct_work/study.txt"
     ct_psql -P null= -P footer=off -c "$report_query"
     ct_psql -P null= -P footer=off -c "
         SELECT figure, what, method, count(*) AS n,
                round(percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric, 3) AS median,
                round(min(value)::numeric, 3) AS min, round(max(value)::numeric, 3) AS max, unit
-        FROM bench.measurement WHERE what NOT LIKE 'warm-up%'
+        FROM bench.measurement WHERE what NOT LIKE 'warm-up%' AND figure <> 'study'
         GROUP BY figure, what, method, unit ORDER BY min(no)"
 } | tee "$out/report.txt"
 ct_say "done after $SECONDS s; the cluster is removed, the CSV files are in bench/out"

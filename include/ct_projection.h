@@ -26,7 +26,7 @@
 #include "ct_metric.h"
 
 /* most pivots of a basis */
-#define CT_BASIS_SIZE		16
+#define CT_BASIS_SIZE		32
 
 /* A basis as arithmetic sees it. */
 typedef struct CtProjection

@@ -9,7 +9,7 @@
  * norm of at most n s, so G^ + t I - G is positive semidefinite for t >= n s.
  * The factor is rounded to float, which changes C C' by at most
  * 2 n (1 + t) 2^-24 in norm, and computed in double, which is far less.
- * Hence t = n s + RIDGE, with RIDGE = 1e-5 for n <= 16 larger than that.
+ * Hence t = n s + RIDGE, with RIDGE = 1e-5 for n <= 32 larger than that.
  *
  * Shares.  C as stored is exact.  beta^ differs from C^-1 rho by C^-1 times
  * the error of rho (|C^-1|_F sqrt(n) s), the roundings of the substitution

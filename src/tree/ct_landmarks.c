@@ -31,12 +31,14 @@
 #define LANDMARK_ROWS	64
 
 /*
- * Rounds in which badly explained rows become landmarks: those with a larger
- * rest, unless they are correlated more than that with a new one.
+ * Rounds in which badly explained rows become landmarks: of those of a leaf
+ * that have a larger rest a share, the worst first, unless they are
+ * correlated more than that with one chosen before.
  */
 #define ROUNDS			3
-#define LARGE_REST		0.65
-#define LEAF_PROMOTED	2
+#define LARGE_REST		0.48
+#define PROMOTED_SHARE	8
+#define LEAF_PROMOTED	16
 
 /* leaves between two checks for interrupts */
 #define LEAF_BATCH		64
@@ -313,6 +315,8 @@ find_unexplained(const CtBulk *bulk, const CtLandmarks *landmarks,
 	const CtSpace *space = &bulk->index->cover;
 	CtProjectionFit fit;
 	CtShares   *shares = malloc(sizeof(CtShares) * n);
+	int			unexplained = 0;
+	int			limit;
 
 	promotion->n = 0;
 	if (shares == NULL ||
@@ -321,7 +325,10 @@ find_unexplained(const CtBulk *bulk, const CtLandmarks *landmarks,
 		free(shares);
 		return false;
 	}
-	while (promotion->n < LEAF_PROMOTED)
+	for (int i = 0; i < n; i++)
+		unexplained += shares[i].rest > LARGE_REST;
+	limit = Min(Max(unexplained / PROMOTED_SHARE, 1), LEAF_PROMOTED);
+	while (promotion->n < limit)
 	{
 		int			worst = 0;
 		const double *record;
