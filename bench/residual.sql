@@ -31,7 +31,7 @@ SELECT format($$
               timed_build('data_pt', %5$L || ' WITH (strategy = spatial_proxy)'), 's');
     $$, :'figure', i, w.n, w.threads,
     'data USING covertree (pt float8_residual_ops (model = bench))', :'index_options')
-FROM (VALUES (2, '2 threads'), (0, '1 thread')) w (n, threads), generate_series(1, 2) i \gexec
+FROM (VALUES (2, '2 threads'), (0, '1 thread')) w (n, threads), generate_series(1, 3) i \gexec
 SELECT 'CREATE INDEX data_exact ON data USING covertree (pt float8_residual_ops (model = bench))' ||
        :'index_options' \gexec
 DROP INDEX data_pt;

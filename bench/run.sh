@@ -144,7 +144,7 @@ environment()
     echo "PostgreSQL: $(ct_psql -At -c 'SHOW server_version')"
     [ "$cube_only" = true ] || echo "kernels: $(ct_psql -At -c 'SELECT covertree_kernel_level()')"
     [ ! -e "$ct_work/tmp/blas" ] || echo "brute force: $(cat "$ct_work/tmp/blas")"
-    echo "rows: $([ "$quick" = 1 ] && echo "a tenth" || echo all), repetitions: $repetitions," \
+    echo "rows: $([ "$quick" = 1 ] && echo "a tenth" || echo all), of residual figures: $residual_rows, repetitions: $repetitions," \
         "index options:${index_options:- default}"
 }
 

@@ -29,6 +29,8 @@ $standby->start;
 install_helpers($primary);
 
 my @small = ('{0,0,0}', '{0.1,0.2,0.3}', '{5,5,5}');
+my @paged = residual_queries('paged', @small);
+my @grouped = residual_queries('grouped', @small);
 my @wide = map { '{' . join(',', ($_) x 300) . '}' } (0, 0.5);
 
 # Both nodes find the index whole and give exact answers.
@@ -48,6 +50,9 @@ sub both_ok
 		}
 		whole_ok($node, 'wide', "$where, wide");
 		exact_ok($node, 'wide', \@wide, "$where, wide");
+		whole_ok($node, $_, "$where, $_") foreach ('paged', 'grouped');
+		exact_ok($node, 'paged', \@paged, "$where, paged");
+		exact_ok($node, 'grouped', \@grouped, "$where, grouped");
 	}
 	return;
 }
@@ -64,6 +69,19 @@ CREATE TABLE wide (id integer, pt real[]);
 CREATE INDEX wide_pt ON wide USING covertree (pt);
 INSERT INTO wide SELECT * FROM ct_cloud('gauss', 200, 300);
 });
+
+# Residual indexes, whose vectors stand several on a page, or in groups of pages.
+$primary->safe_psql('postgres', q{
+SELECT covertree_create_model('paged', 'matern52', '{0.7}',
+	(SELECT array_agg(pt) FROM ct_cloud('gauss', 40, 3, 5)));
+SELECT covertree_create_model('grouped', 'rbf', '{0.5}',
+	(SELECT array_agg(pt) FROM ct_cloud('gauss', 520, 3, 5)));
+CREATE TABLE paged AS SELECT * FROM ct_cloud('gauss', 1500, 3);
+CREATE INDEX paged_pt ON paged USING covertree (pt float8_residual_ops (model = paged)) WITH (strategy = spatial_proxy);
+CREATE TABLE grouped (id integer, pt real[]);
+CREATE INDEX grouped_pt ON grouped USING covertree (pt float4_residual_ops (model = grouped));
+INSERT INTO grouped SELECT * FROM ct_cloud('gauss', 400, 3);
+});
 both_ok('built');
 
 $primary->safe_psql('postgres', q{
@@ -71,6 +89,8 @@ INSERT INTO built SELECT 5000 + id, pt FROM ct_cloud('clusters', 5000, 3, 1);
 INSERT INTO built SELECT i, NULL FROM generate_series(1, 2000) AS i;
 INSERT INTO inserted SELECT 6000 + i, '{1,2,3}' FROM generate_series(1, 3000) AS i;
 INSERT INTO wide SELECT 200 + id, pt FROM ct_cloud('uniform', 200, 300, 1);
+INSERT INTO paged SELECT 1500 + id, pt FROM ct_cloud('uniform', 1000, 3, 1);
+INSERT INTO grouped SELECT 400 + id, pt FROM ct_cloud('uniform', 200, 3, 1);
 });
 both_ok('inserted');
 
@@ -78,26 +98,32 @@ $primary->safe_psql('postgres', q{
 DELETE FROM built WHERE id % 3 = 0 OR pt[1] > 0.5;
 DELETE FROM inserted WHERE id % 2 = 0;
 DELETE FROM wide WHERE id % 3 > 0;
+DELETE FROM paged WHERE id % 3 = 0 OR pt[1] > 0.5;
+DELETE FROM grouped WHERE id % 3 > 0;
 });
 both_ok('deleted');
 
-$primary->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) built, inserted, wide');
+$primary->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) built, inserted, wide, paged, grouped');
 both_ok('vacuumed');
 
 $primary->safe_psql('postgres', q{
 INSERT INTO built SELECT 10000 + id, pt FROM ct_cloud('gauss', 5000, 3, 2);
 INSERT INTO inserted SELECT 10000 + id, pt FROM ct_cloud('line', 3000, 3, 2);
 INSERT INTO wide SELECT 400 + id, pt FROM ct_cloud('gauss', 300, 300, 2);
+INSERT INTO paged SELECT 10000 + id, pt FROM ct_cloud('gauss', 1000, 3, 2);
+INSERT INTO grouped SELECT 10000 + id, pt FROM ct_cloud('gauss', 300, 3, 2);
 DELETE FROM inserted WHERE pt = '{1,2,3}';
 });
-$primary->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) built, inserted, wide');
+$primary->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) built, inserted, wide, paged, grouped');
 both_ok('refilled');
 
 $primary->safe_psql('postgres', 'REINDEX INDEX built_pt');
 $primary->safe_psql('postgres', 'REINDEX INDEX CONCURRENTLY inserted_pt');
-$primary->safe_psql('postgres', 'TRUNCATE wide');
+$primary->safe_psql('postgres', 'TRUNCATE wide, paged');
+$primary->safe_psql('postgres', 'REINDEX INDEX grouped_pt');
 $primary->safe_psql('postgres',
-	q{INSERT INTO wide SELECT * FROM ct_cloud('gauss', 50, 300)});
+	q{INSERT INTO wide SELECT * FROM ct_cloud('gauss', 50, 300);
+	  INSERT INTO paged SELECT * FROM ct_cloud('gauss', 500, 3)});
 both_ok('rebuilt');
 
 # The standby takes over where the primary stopped.
@@ -105,9 +131,14 @@ $standby->promote;
 $standby->safe_psql('postgres', q{
 INSERT INTO built SELECT 20000 + id, pt FROM ct_cloud('uniform', 1000, 3, 4);
 DELETE FROM inserted WHERE id % 5 = 0;
+INSERT INTO paged SELECT 20000 + id, pt FROM ct_cloud('uniform', 500, 3, 4);
+DELETE FROM grouped WHERE id % 5 = 0;
 });
-$standby->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) built, inserted');
+$standby->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) built, inserted, paged, grouped');
 whole_ok($standby, $_, "promoted, $_") foreach ('built', 'inserted');
 exact_ok($standby, $_, \@small, "promoted, $_") foreach ('built', 'inserted');
+whole_ok($standby, $_, "promoted, $_") foreach ('paged', 'grouped');
+exact_ok($standby, 'paged', \@paged, 'promoted, paged');
+exact_ok($standby, 'grouped', \@grouped, 'promoted, grouped');
 
 done_testing();

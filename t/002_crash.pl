@@ -24,16 +24,26 @@ install_helpers($node);
 
 my @points = ('{0,0,0}', '{0.5,-0.5,0.1}', '{0.1,0.2,0.3}');
 
+# a Euclidean index, and a residual one with vectors in groups of pages
+my %queries = (
+	crash => \@points,
+	crash_res => [ residual_queries('model', @points) ]);
+
 $node->safe_psql('postgres', q{
 CREATE TABLE crash AS SELECT * FROM ct_cloud('gauss', 40000, 3);
 CREATE INDEX crash_pt ON crash USING covertree (pt);
 CREATE UNLOGGED TABLE crash_unlogged AS SELECT * FROM ct_cloud('gauss', 1000, 3);
 CREATE INDEX crash_unlogged_pt ON crash_unlogged USING covertree (pt);
+SELECT covertree_create_model('model', 'matern32', '{0.6}',
+	(SELECT array_agg(pt) FROM ct_cloud('gauss', 350, 3, 5)));
+CREATE TABLE crash_res AS SELECT * FROM ct_cloud('gauss', 3000, 3);
+CREATE INDEX crash_res_pt ON crash_res USING covertree (pt float8_residual_ops (model = model));
+CREATE INDEX crash_unlogged_res ON crash_unlogged USING covertree (pt float8_residual_ops (model = model));
 -- commits every few rows
-CREATE PROCEDURE load_rows(first integer) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE load_rows(tab text, first integer) LANGUAGE plpgsql AS $$
 BEGIN
 	FOR i IN first .. first + 1000000 LOOP
-		INSERT INTO crash VALUES (i, ct_point('gauss', 9, i, 3));
+		EXECUTE format('INSERT INTO %I VALUES ($1, $2)', tab) USING i, ct_point('gauss', 9, i, 3);
 		IF i % 7 = 0 THEN
 			COMMIT;
 		END IF;
@@ -42,39 +52,43 @@ END $$;
 });
 
 # A build that does not end leaves the old index as it was.
-foreach my $delay (0, 50_000, 150_000)
+foreach ([ 'crash', 0 ], [ 'crash', 50_000 ], [ 'crash', 150_000 ],
+	[ 'crash_res', 0 ], [ 'crash_res', 200_000 ], [ 'crash_res', 500_000 ])
 {
+	my ($table, $delay) = @$_;
 	my $session = background_sql($node, 'build',
-		[ ('REINDEX INDEX crash_pt') x 100 ]);
+		[ ("REINDEX INDEX ${table}_pt") x 100 ]);
 
 	$node->poll_query_until('postgres', q{
 		SELECT count(*) > 0 FROM pg_stat_progress_create_index});
 	usleep($delay);
 	ok(crash_backend($node, 'build', "state = 'active'"),
-		"killed a build after $delay microseconds");
+		"killed a build of $table after $delay microseconds");
 	$session->finish;
-	whole_ok($node, 'crash', 'build');
-	exact_ok($node, 'crash', \@points, 'build');
+	whole_ok($node, $table, "$table, build");
+	exact_ok($node, $table, $queries{$table}, "$table, build");
 }
 
 # Rows that were committed are there, and the tree is whole, wherever the
 # crash fell between the records of one insertion.
 my $first = 100000;
-foreach my $rows (500, 3000, 9000)
+foreach ([ 'crash', 500 ], [ 'crash', 3000 ], [ 'crash', 9000 ],
+	[ 'crash_res', 100 ], [ 'crash_res', 1000 ])
 {
-	my $session = background_sql($node, 'load', ["CALL load_rows($first)"]);
+	my ($table, $rows) = @$_;
+	my $session = background_sql($node, 'load', ["CALL load_rows('$table', $first)"]);
 
 	$node->poll_query_until('postgres',
-		"SELECT count(*) >= $rows FROM crash WHERE id >= $first");
+		"SELECT count(*) >= $rows FROM $table WHERE id >= $first");
 	$node->safe_psql('postgres', 'CHECKPOINT') if $rows == 3000;
-	ok(crash_backend($node, 'load', 'true'), "killed an insertion after $rows rows");
+	ok(crash_backend($node, 'load', 'true'), "killed an insertion into $table after $rows rows");
 	$session->finish;
 	is( $node->safe_psql('postgres',
 			"SELECT count(*) >= $rows AND count(*) % 7 IN (0, (7 - $first % 7 + 1) % 7)
-				FROM crash WHERE id >= $first"),
-		't', 'committed rows are there');
-	whole_ok($node, 'crash', "insert $rows");
-	exact_ok($node, 'crash', \@points, "insert $rows");
+				FROM $table WHERE id >= $first"),
+		't', "$table: committed rows are there");
+	whole_ok($node, $table, "$table, insert $rows");
+	exact_ok($node, $table, $queries{$table}, "$table, insert $rows");
 	$first += 1000000;
 }
 
@@ -84,17 +98,21 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM crash_unlogged'),
 	'0', 'unlogged table was reset');
 $node->safe_psql('postgres',
 	q{INSERT INTO crash_unlogged SELECT * FROM ct_cloud('gauss', 1000, 3)});
-exact_ok($node, 'crash_unlogged', \@points, 'unlogged');
+whole_ok($node, 'crash_unlogged', 'unlogged');
+exact_ok($node, 'crash_unlogged', $_, 'unlogged') foreach values %queries;
 
 # Vacuum, slowed down so that it is caught at different places.
 my $round = 0;
-foreach my $delay (0, 50_000, 200_000, 600_000)
+foreach ([ 'crash', 0 ], [ 'crash', 50_000 ], [ 'crash', 200_000 ], [ 'crash', 600_000 ],
+	[ 'crash_res', 0 ], [ 'crash_res', 100_000 ], [ 'crash_res', 300_000 ])
 {
+	my ($table, $delay) = @$_;
+
 	$round++;
-	$node->safe_psql('postgres', "DELETE FROM crash WHERE id % 7 = $round OR pt[1] > 1.6 - $round * 0.2");
+	$node->safe_psql('postgres', "DELETE FROM $table WHERE id % 7 = $round OR pt[1] > 1.6 - $round % 5 * 0.2");
 	my $session = background_sql($node, 'vacuum',
 		[ 'SET vacuum_cost_delay = 1', 'SET vacuum_cost_limit = 100',
-		  'SET vacuum_cost_page_hit = 5', 'VACUUM (INDEX_CLEANUP ON) crash', 'SELECT pg_sleep(30)' ]);
+		  'SET vacuum_cost_page_hit = 5', "VACUUM (INDEX_CLEANUP ON) $table", 'SELECT pg_sleep(30)' ]);
 
 	$node->poll_query_until('postgres', q{
 		SELECT count(*) > 0 FROM pg_stat_activity
@@ -103,29 +121,33 @@ foreach my $delay (0, 50_000, 200_000, 600_000)
 		SELECT true FROM pg_stat_progress_vacuum WHERE phase = 'vacuuming indexes'
 		ORDER BY 1 DESC LIMIT 1});
 	usleep($delay);
-	ok(crash_backend($node, 'vacuum', 'true'), "killed a vacuum after $delay microseconds");
+	ok(crash_backend($node, 'vacuum', 'true'), "killed a vacuum of $table after $delay microseconds");
 	$session->finish;
-	whole_ok($node, 'crash', "vacuum $delay");
-	exact_ok($node, 'crash', \@points, "vacuum $delay");
-	$node->safe_psql('postgres', "INSERT INTO crash SELECT id, pt FROM ct_cloud('gauss', 2000, 3, $round + 20)");
-	whole_ok($node, 'crash', "insert after vacuum $delay");
-	exact_ok($node, 'crash', \@points, "insert after vacuum $delay");
+	whole_ok($node, $table, "$table, vacuum $delay");
+	exact_ok($node, $table, $queries{$table}, "$table, vacuum $delay");
+	$node->safe_psql('postgres', "INSERT INTO $table SELECT id, pt FROM ct_cloud('gauss', " . ($table eq 'crash' ? 2000 : 300) . ", 3, $round + 20)");
+	whole_ok($node, $table, "$table, insert after vacuum $delay");
+	exact_ok($node, $table, $queries{$table}, "$table, insert after vacuum $delay");
 }
 
 # The whole server at once, with inserts and vacuum under way.
-my $load = background_sql($node, 'load', ["CALL load_rows($first)"]);
-my $vacuum = background_sql($node, 'vacuum', [ ('VACUUM (INDEX_CLEANUP ON) crash') x 1000 ]);
-$node->poll_query_until('postgres', "SELECT count(*) > 2000 FROM crash WHERE id >= $first");
+my @sessions = map { background_sql($node, 'load', ["CALL load_rows('$_', $first)"]) } sort keys %queries;
+push @sessions, background_sql($node, 'vacuum',
+	[ ('VACUUM (INDEX_CLEANUP ON) crash, crash_res') x 1000 ]);
+$node->poll_query_until('postgres',
+	"SELECT (SELECT count(*) FROM crash WHERE id >= $first) > 1500
+		AND (SELECT count(*) FROM crash_res WHERE id >= $first) > 300");
 $node->stop('immediate');
-$load->finish;
-$vacuum->finish;
+$_->finish foreach @sessions;
 $node->start;
-whole_ok($node, 'crash', 'immediate stop');
-exact_ok($node, 'crash', \@points, 'immediate stop');
-
-# After a vacuum that ends, still.
-$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) crash');
-whole_ok($node, 'crash', 'last vacuum');
-exact_ok($node, 'crash', \@points, 'last vacuum');
+foreach my $table (sort keys %queries)
+{
+	whole_ok($node, $table, "$table, immediate stop");
+	exact_ok($node, $table, $queries{$table}, "$table, immediate stop");
+	# After a vacuum that ends, still.
+	$node->safe_psql('postgres', "VACUUM (INDEX_CLEANUP ON) $table");
+	whole_ok($node, $table, "$table, last vacuum");
+	exact_ok($node, $table, $queries{$table}, "$table, last vacuum");
+}
 
 done_testing();

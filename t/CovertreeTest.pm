@@ -16,7 +16,7 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(install_helpers whole_ok exact_ok background_sql crash_backend);
+our @EXPORT = qw(install_helpers whole_ok exact_ok residual_queries background_sql crash_backend);
 
 # Create the extension and the SQL helpers, as the regression tests do.
 sub install_helpers
@@ -44,19 +44,20 @@ sub whole_ok
 }
 
 # Assert that the index answers queries as a sort does, around each of the
-# given points; the last one for all rows.
+# given points ('{1,2}') or for each of the given expressions
+# ("residual_query('model', '{1,2}')"); the last one for all rows.
 sub exact_ok
 {
 	my ($node, $table, $points, $name, $dbname) = @_;
-	my $last = $points->[-1];
+	my @queries = map { /^\{/ ? "\$q\$'$_'\$q\$" : "\$q\$$_\$q\$" } @$points;
 	my $sql = join(
 		' UNION ALL ',
-		map { "SELECT ct_same('$table', '''$_''', 50)" } @$points);
+		map { "SELECT ct_same('$table', $_, 50)" } @queries);
 	my ($stdout, $stderr);
 
 	$node->psql(
 		$dbname // 'postgres',
-		"$sql UNION ALL SELECT ct_same('$table', '''$last''')",
+		"$sql UNION ALL SELECT ct_same('$table', $queries[-1])",
 		stdout => \$stdout,
 		stderr => \$stderr);
 	my @wrong = grep { !/^ok, \d+ rows$/ } split(/\n/, $stdout);
@@ -64,6 +65,14 @@ sub exact_ok
 		@$points + 1, "$name: answers are exact")
 	  or diag(join("\n", @wrong, $stderr));
 	return;
+}
+
+# Queries of a residual index around the given points.
+sub residual_queries
+{
+	my ($model, @points) = @_;
+
+	return map { "residual_query('$model', '$_')" } @points;
 }
 
 # Start a statement in a session of its own, called by the given name, and

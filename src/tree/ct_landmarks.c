@@ -28,14 +28,14 @@
 /* rows of a block, of its sample, and for each landmark */
 #define BLOCK_ROWS		8192
 #define SAMPLE_ROWS		2048
-#define LANDMARK_ROWS	64
+#define LANDMARK_ROWS	128
 
 /*
  * Rounds in which badly explained rows become landmarks: of those of a leaf
  * that have a larger rest a share, the worst first, unless they are
  * correlated more than that with one chosen before.
  */
-#define ROUNDS			3
+#define ROUNDS			5
 #define LARGE_REST		0.48
 #define PROMOTED_SHARE	8
 #define LEAF_PROMOTED	16
@@ -204,6 +204,45 @@ add_landmark(const CtBulk *bulk, CtLandmarks *landmarks, size_t row)
 }
 
 /*
+ * The landmarks nearest in space to a record, among those from number first
+ * on; returns how many, at most NEAREST.
+ */
+static int
+nearest_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
+				  size_t first, const double *record, size_t *nearest)
+{
+	const CtModel *model = bulk->index->space.model;
+	int			dims = model->dims;
+	double		dist[NEAREST];
+	int			found = 0;
+
+	for (size_t i = first; i < landmarks->n; i++)
+	{
+		double		sum = 0.0;
+		int			place;
+
+		for (int j = 0; j < dims; j++)
+		{
+			double		x = record[j] / ct_model_lengthscale(model)[j] -
+				landmarks->places[i * dims + j];
+
+			sum += x * x;
+		}
+		if (found == NEAREST && !(sum < dist[NEAREST - 1]))
+			continue;
+		place = found < NEAREST ? found++ : NEAREST - 1;
+		for (; place > 0 && dist[place - 1] > sum; place--)
+		{
+			dist[place] = dist[place - 1];
+			nearest[place] = nearest[place - 1];
+		}
+		dist[place] = sum;
+		nearest[place] = landmarks->rows[i];
+	}
+	return found;
+}
+
+/*
  * Candidates for the basis of rows [first, first + n): the landmarks nearest
  * to some of them.  Fills candidates (at most CT_BASIS_CANDIDATES rows) and
  * returns their number.
@@ -212,49 +251,24 @@ static int
 near_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
 			   size_t first, int n, size_t *candidates)
 {
-	const CtModel *model = bulk->index->space.model;
-	int			dims = model->dims;
+	int			probes = Min(n, PROBES);
 	int			count = 0;
 
-	for (int probe = 0; probe < Min(n, PROBES); probe++)
+	for (int probe = 0; probe < probes; probe++)
 	{
-		const double *record =
-			ct_bulk_record(bulk, first + (size_t) probe * n / Min(n, PROBES));
-		double		dist[NEAREST];
-		size_t		best[NEAREST];
-		int			found = 0;
+		size_t		near[NEAREST];
+		int			found = nearest_landmarks(bulk, landmarks, 0,
+											  ct_bulk_record(bulk, first + (size_t) probe * n / probes),
+											  near);
 
-		for (size_t i = 0; i < landmarks->n; i++)
-		{
-			double		sum = 0.0;
-			int			place;
-
-			for (int j = 0; j < dims; j++)
-			{
-				double		x = record[j] / ct_model_lengthscale(model)[j] -
-					landmarks->places[i * dims + j];
-
-				sum += x * x;
-			}
-			if (found == NEAREST && !(sum < dist[NEAREST - 1]))
-				continue;
-			place = found < NEAREST ? found++ : NEAREST - 1;
-			for (; place > 0 && dist[place - 1] > sum; place--)
-			{
-				dist[place] = dist[place - 1];
-				best[place] = best[place - 1];
-			}
-			dist[place] = sum;
-			best[place] = landmarks->rows[i];
-		}
 		for (int i = 0; i < found; i++)
 		{
 			bool		known = false;
 
 			for (int c = 0; c < count; c++)
-				known = known || candidates[c] == best[i];
+				known = known || candidates[c] == near[i];
 			if (!known)
-				candidates[count++] = best[i];
+				candidates[count++] = near[i];
 		}
 	}
 	return count;
@@ -301,7 +315,7 @@ ct_landmarks_fit(const CtBulk *bulk, const CtLandmarks *landmarks,
 typedef struct Promotion
 {
 	int			n;
-	size_t		rows[LEAF_PROMOTED];
+	SortRow		rows[LEAF_PROMOTED];	/* by rest, largest first */
 } Promotion;
 
 /*
@@ -339,7 +353,8 @@ find_unexplained(const CtBulk *bulk, const CtLandmarks *landmarks,
 		if (!(shares[worst].rest > LARGE_REST))
 			break;
 		record = ct_bulk_record(bulk, first + worst);
-		promotion->rows[promotion->n++] = first + worst;
+		promotion->rows[promotion->n].key = -shares[worst].rest;
+		promotion->rows[promotion->n++].row = first + worst;
 		for (int i = 0; i < n; i++)
 			if (shares[i].rest > LARGE_REST)
 			{
@@ -353,6 +368,52 @@ find_unexplained(const CtBulk *bulk, const CtLandmarks *landmarks,
 	}
 	free(shares);
 	return true;
+}
+
+/*
+ * Is a row well correlated with one of its nearest among the landmarks from
+ * number first on?
+ */
+static bool
+is_covered(const CtBulk *bulk, const CtLandmarks *landmarks, size_t first,
+		   size_t row)
+{
+	const CtSpace *space = &bulk->index->cover;
+	const double *record = ct_bulk_record(bulk, row);
+	size_t		near[NEAREST];
+	int			n = nearest_landmarks(bulk, landmarks, first, record, near);
+
+	for (int i = 0; i < n; i++)
+		if (fabs(ct_model_correlation(space->model, space->kernels, record,
+									  ct_bulk_record(bulk, near[i]))) > LARGE_REST)
+			return true;
+	return false;
+}
+
+/*
+ * Adds the rows that the leaves ask for, the worst explained first, passing
+ * over those that a landmark just added for another leaf covers.
+ */
+static void
+add_promoted(CtBulk *bulk, CtLandmarks *landmarks, size_t nleaves,
+			 const Promotion *promotions)
+{
+	size_t		first = landmarks->n;
+	size_t		n = 0;
+	SortRow    *rows = MemoryContextAllocHuge(bulk->context,
+											  sizeof(SortRow) * (nleaves * LEAF_PROMOTED + 1));
+
+	for (size_t i = 0; i < nleaves; i++)
+		for (int p = 0; p < promotions[i].n; p++)
+			rows[n++] = promotions[i].rows[p];
+	qsort(rows, n, sizeof(SortRow), compare_rows);
+	for (size_t i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!is_covered(bulk, landmarks, first, rows[i].row))
+			add_landmark(bulk, landmarks, rows[i].row);
+	}
+	pfree(rows);
 }
 
 /*
@@ -384,9 +445,7 @@ ct_landmarks_refine(CtBulk *bulk, CtLandmarks *landmarks, size_t nleaves,
 		if (failed)
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		for (size_t i = 0; i < nleaves; i++)
-			for (int p = 0; p < promotions[i].n; p++)
-				add_landmark(bulk, landmarks, promotions[i].rows[p]);
+		add_promoted(bulk, landmarks, nleaves, promotions);
 	}
 	pfree(promotions);
 }
