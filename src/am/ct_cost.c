@@ -18,9 +18,12 @@
 #include <math.h>
 
 #include "access/genam.h"
+#include "catalog/pg_type.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "utils/builtins.h"
 #include "utils/float.h"
+#include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 
 #include "ct_am.h"
@@ -31,37 +34,57 @@
 #define FIRST_LEAVES(pages)	Min(16.0, (pages))
 
 /*
- * Is this an ordering by a query of another model than the index's?  What the
- * operand is worth is estimated where the planner can.
+ * Finds out of which model a query is, where the planner can estimate the
+ * operand, or at least the model's name in residual_query(name, location).
  */
+static bool
+query_model(PlannerInfo *root, Node *operand, uint8 *fingerprint)
+{
+	operand = estimate_expression_value(root, operand);
+	if (IsA(operand, Const) && !((Const *) operand)->constisnull)
+	{
+		CtResidualQuery query;
+
+		ct_residual_query_read(((Const *) operand)->constvalue, &query);
+		memcpy(fingerprint, query.fingerprint, CT_FINGERPRINT_BYTES);
+		return true;
+	}
+	if (IsA(operand, FuncExpr))
+	{
+		FuncExpr   *call = (FuncExpr *) operand;
+		Const	   *name = list_length(call->args) == 2 ?
+			linitial(call->args) : NULL;
+		char	   *function = get_func_name(call->funcid);
+
+		if (function && strcmp(function, "residual_query") == 0 &&
+			name && IsA(name, Const) && !name->constisnull &&
+			name->consttype == TEXTOID)
+		{
+			memcpy(fingerprint,
+				   ct_model_by_name(TextDatumGetCString(name->constvalue))->fingerprint,
+				   CT_FINGERPRINT_BYTES);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Is this an ordering by a query of another model than the index's? */
 static bool
 other_model(PlannerInfo *root, IndexPath *path)
 {
 	OpExpr	   *order = linitial(path->indexorderbys);
-	Node	   *operand;
+	uint8		fingerprint[CT_FINGERPRINT_BYTES];
 	Relation	rel;
-	CtIndex    *index;
-	CtResidualQuery query;
-	bool		other;
+	bool		other = false;
 
 	if (!IsA(order, OpExpr) || list_length(order->args) != 2)
 		return false;
 	rel = index_open(path->indexinfo->indexoid, NoLock);
-	if (ct_opclass(rel)->metric != CT_METRIC_RESIDUAL)
-	{
-		index_close(rel, NoLock);
-		return false;
-	}
-	operand = estimate_expression_value(root, lsecond(order->args));
-	if (!IsA(operand, Const) || ((Const *) operand)->constisnull)
-	{
-		index_close(rel, NoLock);
-		return false;
-	}
-	ct_residual_query_read(((Const *) operand)->constvalue, &query);
-	index = ct_index_open(rel);
-	other = memcmp(query.fingerprint, index->meta.model_fingerprint,
-				   CT_FINGERPRINT_BYTES) != 0;
+	if (ct_opclass(rel)->metric == CT_METRIC_RESIDUAL &&
+		query_model(root, lsecond(order->args), fingerprint))
+		other = memcmp(fingerprint, ct_index_open(rel)->meta.model_fingerprint,
+					   CT_FINGERPRINT_BYTES) != 0;
 	index_close(rel, NoLock);
 	return other;
 }

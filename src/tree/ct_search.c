@@ -715,6 +715,7 @@ restart(CtSearch *search)
 	if (search->no_dims)
 		return;					/* rows that came later are not visible */
 	push_page(search, 0.0, &root, -1, NULL);
+	search->stats.subtrees_pruned++;
 }
 
 /* -------- interface -------- */

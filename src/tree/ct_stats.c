@@ -83,7 +83,8 @@ count_branches(StatsState *state, const CtNode *node, int i,
 				!(node->metas[j].flags & CT_ENTRY_GROUP))
 			{
 				children += node->metas[j].level == level;
-				radius = Max(radius, dist[j] + node->radii[j]);
+				radius = Max(radius, ct_radius_sum(&state->index->cover, dist[j],
+												   node->radii[j]));
 			}
 		state->stats->max_fanout = Max(state->stats->max_fanout, children);
 		count_node(state, level + 1, children,
