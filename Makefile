@@ -22,6 +22,7 @@ REGRESS = \
 	operands \
 	knn \
 	insert \
+	build \
 	delete_vacuum \
 	null \
 	options \

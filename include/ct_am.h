@@ -53,11 +53,12 @@ typedef struct CtOpclass
 
 /* phases of pg_stat_progress_create_index */
 #define CT_PHASE_LOAD	2
-#define CT_PHASE_FEATURES	3
-#define CT_PHASE_TREE	4
-#define CT_PHASE_RADII	5
-#define CT_PHASE_WRITE	6
-#define CT_PHASE_LOG	7
+#define CT_PHASE_DIVIDE	3
+#define CT_PHASE_FEATURES	4
+#define CT_PHASE_TREE	5
+#define CT_PHASE_RADII	6
+#define CT_PHASE_WRITE	7
+#define CT_PHASE_LOG	8
 
 /* counters of this session, for covertree_scan_stats() */
 typedef struct CtScanStats

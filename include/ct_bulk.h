@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * ct_bulk.h
- *	  A cover tree in memory, between ct_bulk.c (build) and ct_pack.c (pages).
+ *	  A cover tree on its way from rows to pages: between ct_bulk.c (build in
+ *	  memory), ct_divide.c (rows that do not fit) and ct_pack.c (pages).
  *
  * IDENTIFICATION
  *	  include/ct_bulk.h
@@ -11,6 +12,7 @@
 #ifndef CT_BULK_H
 #define CT_BULK_H
 
+#include "ct_spool.h"
 #include "ct_tree.h"
 
 /*
@@ -20,10 +22,10 @@
  */
 typedef struct CtBulkNode
 {
-	size_t		number;
-	size_t		parent;
-	size_t		first;			/* rows of the cell; the first is the pivot */
-	size_t		n;
+	uint32		number;
+	uint32		parent;
+	uint32		first;			/* rows of the cell; the first is the pivot */
+	uint32		n;
 	int			level;			/* highest level of the pivot */
 	int			step;			/* of the parent, by which this arose */
 	int			nsteps;			/* steps of its own */
@@ -33,25 +35,43 @@ typedef struct CtBulkNode
 	double		parent_radius;	/* what the parent kept after that step */
 } CtBulkNode;
 
+/*
+ * A pivot above the trees of several parts of the rows, or above other
+ * branches, all of which are its children by grouping entries.  Its pivot is
+ * that of the first tree below it, and its own cell is empty.
+ */
+typedef struct CtBranch
+{
+	struct CtBranch *parent;	/* NULL: this is the root */
+	int			depth;			/* 0 for the root */
+	bool		packed;			/* ct_pack.c has got it */
+	int			nwaiting;		/* children that ct_pack.c has not got */
+	double	   *point;			/* set when packed */
+	double		radius;			/* of what has been packed below */
+	double		kept;			/* of what its own way out covers, if anything */
+} CtBranch;
+
 typedef struct CtLandmarks CtLandmarks;
 
 struct CtBulk
 {
 	CtIndex    *index;
-	MemoryContext context;
-	MemoryContext row_context;
+	MemoryContext context;		/* of the build */
+	MemoryContext tree_context; /* of one tree in memory */
 	int			nthreads;
 	void		(*phase) (int);
-	size_t		n;				/* rows gathered */
-	size_t		size;
+	Size		memory;
 	size_t		limit;			/* rows that fit the memory */
-	bool		written;
 
+	size_t		n;				/* rows gathered */
+	size_t		size;			/* room for them; stride of columns */
 	ItemPointerData *tids;		/* in the order of arrival */
 	double	   *locations;		/* residual index: likewise, n x dims */
-	char	   *vectors;		/* likewise, row by row, as they are stored */
-	char	   *columns;		/* coordinates by column, in tree order */
+	char	   *vectors;		/* external: likewise, as they are stored */
+	char	   *columns;		/* else: coordinates by column, in tree order */
 	size_t		element_size;
+	size_t		arriving;		/* bytes of a vector as it arrives */
+	char	   *arrival;		/* one such vector */
 	uint32	   *order;			/* arrival number of each row in tree order */
 	double	   *dist;			/* to the pivot of the row's cell */
 	uint16	   *owner;			/* working arrays, one element a row */
@@ -61,18 +81,44 @@ struct CtBulk
 	CtLandmarks *landmarks;		/* residual index */
 	CtBulkNode *nodes;			/* in the order of a walk through the tree */
 	size_t		nnodes;
+
+	CtSpool    *spool;			/* where there are more rows than fit, */
+	CtSpoolPart spooled;		/* all rows */
 };
 
 /* phases of a build, in the order of their occurrence */
-#define CT_BULK_FEATURES	3
-#define CT_BULK_TREE		4
-#define CT_BULK_RADII		5
-#define CT_BULK_WRITE		6
+#define CT_BULK_DIVIDE		3
+#define CT_BULK_FEATURES	4
+#define CT_BULK_TREE		5
+#define CT_BULK_RADII		6
+#define CT_BULK_WRITE		7
 
+/* ct_bulk.c */
 extern const CtSpace *ct_bulk_shape(const CtBulk *bulk);
+extern const CtSpace *ct_bulk_cover(const CtBulk *bulk);
 extern const double *ct_bulk_record(const CtBulk *bulk, size_t row);
 extern void ct_bulk_point(const CtBulk *bulk, size_t row, double *point);
-extern void ct_pack(CtBulk *bulk);
+extern void ct_bulk_phase(const CtBulk *bulk, int phase);
+extern void ct_bulk_chain(const CtSpace *space, int k, size_t size,
+						  const double *points, int *rank);
+extern void ct_bulk_start(CtBulk *bulk, size_t size);
+extern void ct_bulk_store(CtBulk *bulk, const char *vector,
+						  const ItemPointerData *tid);
+extern void ct_bulk_swap_first(CtBulk *bulk, size_t row);
+extern void ct_bulk_build(CtBulk *bulk);
+extern double ct_bulk_radius(const CtBulk *bulk, const double *point);
+extern void ct_bulk_reset(CtBulk *bulk);
+
+/* ct_divide.c */
+extern size_t ct_divide_extent(const CtBulk *bulk);
+extern void ct_divide(CtBulk *bulk);
+
+/* ct_pack.c */
+typedef struct CtPack CtPack;
+
+extern CtPack *ct_pack_begin(CtBulk *bulk);
+extern void ct_pack_tree(CtPack *pack, CtBranch *above);
+extern void ct_pack_end(CtPack *pack);
 
 /* ct_landmarks.c */
 extern CtLandmarks *ct_landmarks_choose(CtBulk *bulk);

@@ -16,10 +16,16 @@ use constant {
 	BLCKSZ => 8192,
 	CONTENT => 24,
 	SPECIAL => 8176,
+	LEAF => 3,
+	VECTOR => 4,
+	MODEL => 7,
 };
 
-# Each case damages the index of a table of its own.  The query and the check
-# of a damaged index must fail with index_corrupted and name the block.
+# Each case damages the index of a table of its own: one block, all but the
+# first two, or all of a kind.  The query and the check of a damaged index must
+# fail with index_corrupted and name the block.  Cases called res_ have a
+# residual index; a query whose session knows the model from the table does not
+# need the index's copy, and may be answered.
 my @cases = (
 	{ name => 'meta_magic', block => 0, at => CONTENT, bytes => pack('L', 0xdeadbeef) },
 	{ name => 'meta_metric', block => 0, at => CONTENT + 8, bytes => pack('L', 4711) },
@@ -38,10 +44,28 @@ my @cases = (
 	{ name => 'root_children', block => 1, at => CONTENT + 20, bytes => pack('S', 0xffff) },
 	{ name => 'leaf_kind', block => -1, at => SPECIAL + 4, bytes => pack('C', 77), all => 1 },
 	{ name => 'leaf_entries', block => -1, at => CONTENT + 18, bytes => pack('S', 0xffff), all => 1 },
-	{ name => 'leaf_zero', block => -1, at => 0, bytes => "\0" x BLCKSZ, all => 1 });
+	{ name => 'leaf_zero', block => -1, at => 0, bytes => "\0" x BLCKSZ, all => 1 },
+	{ name => 'res_meta_metric', block => 0, at => CONTENT + 8, bytes => pack('L', 4711) },
+	{ name => 'res_meta_model_pages', block => 0, at => CONTENT + 76, bytes => pack('L', 0) },
+	{ name => 'res_meta_model_bytes', block => 0, at => CONTENT + 80, bytes => pack('Q', 1 << 40) },
+	{ name => 'res_meta_fingerprint', block => 0, at => CONTENT + 88, bytes => "\0" x 16, says => 2 },
+	{ name => 'res_meta_variance', block => 0, at => CONTENT + 104, bytes => pack('d', 0) },
+	{ name => 'res_model_zero', block => 2, at => 0, bytes => "\0" x BLCKSZ },
+	{ name => 'res_model_kind', block => 2, at => SPECIAL + 4, bytes => pack('C', VECTOR) },
+	{ name => 'res_model_header', block => 2, at => CONTENT, bytes => "\xff" x 64 },
+	{ name => 'res_model_byte', block => 2, at => CONTENT + 1000, bytes => 'x' },
+	{ name => 'res_model_factor', block => 3, at => CONTENT + 1000, bytes => 'x', says => 2 },
+	{ name => 'res_leaf_entries', kind => LEAF, at => CONTENT + 18, bytes => pack('S', 0xffff) },
+	{ name => 'res_basis_pivots', kind => LEAF, at => CONTENT + 56, bytes => "\xff" x 128 },
+	{ name => 'res_vector_slots', kind => VECTOR, at => CONTENT, bytes => pack('S', 0xffff) },
+	{ name => 'res_vector_bytes', kind => VECTOR, at => CONTENT + 4, bytes => pack('L', 16) },
+	{ name => 'res_vector_zero', kind => VECTOR, at => 0, bytes => "\0" x BLCKSZ });
 
 # Damage of unknown consequence: any answer or error but a crash or a hang.
-my $fuzzed = 40;
+# The last ones have residual indexes, by turns with several vectors on a page
+# and with groups of pages.
+my $fuzzed = 60;
+my $fuzzed_residual = 20;
 
 my $node = PostgreSQL::Test::Cluster->new('corruption');
 $node->init;
@@ -50,20 +74,51 @@ $node->append_conf('postgresql.conf',
 $node->start;
 install_helpers($node);
 
+$node->safe_psql('postgres', qq{
+	SELECT covertree_create_model('model_$_', 'matern52', '{0.7}',
+		(SELECT array_agg(pt) FROM ct_cloud('gauss', $_, 3, 5))) }) foreach (60, 350);
+
+# The model of a table's index, or nothing.
+sub model_of
+{
+	my ($table) = @_;
+
+	return 'model_60' if $table =~ /^res_/;
+	return $1 <= $fuzzed - $fuzzed_residual ? undef : $1 % 2 ? 'model_60' : 'model_350'
+	  if $table =~ /^fuzz_(\d+)$/;
+	return undef;
+}
+
+# Which tables have 200 dimensions.
+sub is_wide { return $_[0] =~ /^fuzz_(\d+)$/ && $1 % 4 == 0 && !model_of($_[0]); }
+
+# A query of a table.
+sub query_of
+{
+	my ($table) = @_;
+	my $point = '{' . join(',', (0.1) x (is_wide($table) ? 200 : 3)) . '}';
+	my $model = model_of($table);
+
+	return $model ? "residual_query('$model', '$point')" : "'$point'";
+}
+
 my @tables = ((map { $_->{name} } @cases), (map { "fuzz_$_" } 1 .. $fuzzed));
 my %path;
 
 foreach my $table (@tables)
 {
 	# small and wide points, few and many rows, with and without NULLs
-	my ($n, $dims) = $table =~ /^fuzz_(\d+)$/
-	  ? ($1 % 4 == 0 ? (200, 200) : (500 + 100 * ($1 % 7), 3))
-	  : (3000, 3);
+	my $model = model_of($table);
+	my $dims = is_wide($table) ? 200 : 3;
+	my $n = $table =~ /^fuzz_(\d+)$/
+	  ? ($dims == 200 ? 200 : 500 + 100 * ($1 % 7))
+	  : ($model ? 1000 : 3000);
+	my $class = $model ? "float8_residual_ops (model = $model)" : '';
 
 	$node->safe_psql('postgres', qq{
 		CREATE TABLE $table AS SELECT * FROM ct_cloud('gauss', $n, $dims);
 		INSERT INTO $table SELECT i, NULL FROM generate_series(1, 20) AS i;
-		CREATE INDEX ${table}_pt ON $table USING covertree (pt);});
+		CREATE INDEX ${table}_pt ON $table USING covertree (pt $class);});
 	$path{$table} = $node->data_dir . '/'
 	  . $node->safe_psql('postgres', "SELECT pg_relation_filepath('${table}_pt')");
 }
@@ -82,12 +137,24 @@ sub damage
 	return;
 }
 
+# The blocks of an index whose page is of that kind.
+sub of_kind
+{
+	my ($table, $kind) = @_;
+	my $content = slurp_file($path{$table});
+
+	return grep { unpack('C', substr($content, $_ * BLCKSZ + SPECIAL + 4, 1)) == $kind }
+	  0 .. length($content) / BLCKSZ - 1;
+}
+
 foreach my $case (@cases)
 {
 	my $blocks = (-s $path{ $case->{name} }) / BLCKSZ;
 
 	damage($case->{name}, $_, $case->{at}, $case->{bytes})
-	  foreach ($case->{all} ? (2 .. $blocks - 1) : ($case->{block}));
+	  foreach ($case->{all} ? (2 .. $blocks - 1)
+		: $case->{kind} ? of_kind($case->{name}, $case->{kind})
+		: ($case->{block}));
 }
 
 # fixed seed, and a generator that is the same everywhere
@@ -136,19 +203,25 @@ sub outcome
 }
 
 my %statement = (
-	query => q{SELECT count(*) FROM (SELECT id FROM %s ORDER BY pt <~> '{0.1,0.2,0.3}') AS s},
-	check => q{SELECT covertree_check('%s_pt', true)},
-	insert => q{INSERT INTO %s SELECT id, pt FROM ct_cloud('gauss', 50, 3, 7)},
-	vacuum => q{VACUUM (INDEX_CLEANUP ON) %s});
+	query => sub { "SELECT count(*) FROM (SELECT id FROM $_[0] ORDER BY pt <~> " . query_of($_[0]) . ') AS s' },
+	check => sub { "SELECT covertree_check('$_[0]_pt', true)" },
+	insert => sub { "INSERT INTO $_[0] SELECT id, pt FROM ct_cloud('gauss', 50, " . (is_wide($_[0]) ? 200 : 3) . ', 7)' },
+	vacuum => sub { "VACUUM (INDEX_CLEANUP ON) $_[0]" });
 
 foreach my $case (@cases)
 {
-	my $block = $case->{all} ? qr/\d+/ : qr/$case->{block}/;
+	my $block = $case->{all} || $case->{kind} ? qr/\d+/ : $case->{says} // $case->{block};
 
 	foreach my $what ('query', 'check')
 	{
-		my ($state, $message) = outcome(sprintf($statement{$what}, $case->{name}));
+		my ($state, $message) = outcome($statement{$what}->($case->{name}));
 
+		if ($what eq 'query' && $case->{name} =~ /^res_model_/)
+		{
+			like($state, qr/^(XX002|00000)$/, "$case->{name}, query: no other error") or diag($message);
+			exact_ok($node, $case->{name}, [ query_of($case->{name}) ], $case->{name}) if $state eq '00000';
+			next;
+		}
 		is($state, 'XX002', "$case->{name}, $what: index_corrupted") or diag($message);
 		like($message, qr/"$case->{name}_pt".*\bblock $block\b/s,
 			"$case->{name}, $what: names index and block");
@@ -157,7 +230,7 @@ foreach my $case (@cases)
 	{
 		$node->safe_psql('postgres', "DELETE FROM $case->{name} WHERE id < 10")
 		  if $what eq 'vacuum';
-		my ($state, $message) = outcome(sprintf($statement{$what}, $case->{name}));
+		my ($state, $message) = outcome($statement{$what}->($case->{name}));
 
 		like($state, qr/^(XX002|00000)$/, "$case->{name}, $what: no other error") or diag($message);
 	}
@@ -169,18 +242,16 @@ foreach my $case (@cases)
 my %seen;
 foreach my $i (1 .. $fuzzed)
 {
-	my $dims = $i % 4 == 0 ? 200 : 3;
-	my $point = '{' . join(',', (0.1) x $dims) . '}';
 	my @bad;
 
 	$node->safe_psql('postgres', "DELETE FROM fuzz_$i WHERE id % 10 = 3");
 	foreach my $sql (
-		"SELECT count(*) FROM (SELECT id FROM fuzz_$i ORDER BY pt <~> '$point') AS s",
-		"SELECT covertree_check('fuzz_${i}_pt', true)",
+		$statement{query}->("fuzz_$i"),
+		$statement{check}->("fuzz_$i"),
 		"SELECT * FROM covertree_stats('fuzz_${i}_pt')",
 		"SELECT count(*) FROM covertree_levels('fuzz_${i}_pt')",
-		"INSERT INTO fuzz_$i SELECT id, pt FROM ct_cloud('gauss', 50, $dims, 7)",
-		"VACUUM (INDEX_CLEANUP ON) fuzz_$i")
+		$statement{insert}->("fuzz_$i"),
+		$statement{vacuum}->("fuzz_$i"))
 	{
 		my ($state, $message) = outcome($sql);
 

@@ -25,6 +25,9 @@ CREATE TABLE busy (id integer, pt real[]);
 CREATE INDEX busy_pt ON busy USING covertree (pt);
 CREATE TABLE vectors (id integer, pt real[]);
 CREATE INDEX vectors_pt ON vectors USING covertree (pt);
+SELECT covertree_create_model('model', 'matern52', '{0.5}', (SELECT array_agg(pt) FROM ct_cloud('gauss', 30, 2, 5)));
+CREATE TABLE residual (id integer, pt real[]);
+CREATE INDEX residual_pt ON residual USING covertree (pt float4_residual_ops (model = model)) WITH (strategy = spatial_proxy);
 CREATE FUNCTION assert_same(tab text, query text, k integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -83,6 +86,19 @@ SELECT assert_same('vectors', format('ct_point(''uniform'', 3, %s, 100)', :i), 3
 COMMIT;
 };
 
+# rows on an inducing point now and then: the smallest residual variance falls
+my $residual = q{
+\set i random(1, 100000)
+\set m random(5, 20)
+INSERT INTO residual SELECT :i + j, ct_point('gauss', 3, :i + j, 2) FROM generate_series(1, 10) AS j;
+INSERT INTO residual SELECT :i, ct_point('gauss', 5, :i % 40, 2) WHERE :i % 20 = 0;
+INSERT INTO residual VALUES (:i, ARRAY[0.1 + :i * 1e-8, 0.2]), (:i, '{0.1,0.2}'), (:i, CASE WHEN :i % 5 > 0 THEN '{0.3,0.3}'::real[] END);
+DELETE FROM residual WHERE id % :m = 0;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT assert_same('residual', format('residual_query(''model'', ct_point(''gauss'', 3, %s, 2))', :i), CASE WHEN :i % 10 > 0 THEN 30 END);
+COMMIT;
+};
+
 $node->pgbench(
 	'--no-vacuum --client=6 --jobs=2 --time=15 --random-seed=11',
 	0,
@@ -99,6 +115,8 @@ $node->pgbench(
 		'004_all@1' => $all,
 		'004_vectors@8' => $vectors,
 		'004_vacuum@2' => "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) busy;\n",
+		'004_residual@8' => $residual,
+		'004_vacuum_residual@1' => "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) residual;\n",
 		'004_vacuum_vectors@1' => "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) vectors;\n",
 	});
 
@@ -110,24 +128,30 @@ foreach my $name ('after the load', 'vacuumed', 'vacuumed again')
 	exact_ok($node, 'busy', \@points, "$name, busy");
 	whole_ok($node, 'vectors', "$name, vectors");
 	exact_ok($node, 'vectors', \@vector_points, "$name, vectors");
-	$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) busy, vectors');
+	whole_ok($node, 'residual', "$name, residual");
+	exact_ok($node, 'residual', [ residual_queries('model', @points) ], "$name, residual");
+	$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) busy, vectors, residual');
 }
 
 # An index built and rebuilt while others write.
-my $load = background_sql($node, 'load', [
-	q{DO $$ BEGIN FOR i IN 1 .. 1000000 LOOP
-		INSERT INTO busy VALUES (i, ct_point('gauss', 5, i, 2));
-		DELETE FROM busy WHERE ctid = (SELECT ctid FROM busy LIMIT 1);
-		COMMIT; END LOOP; END $$} ]);
-$node->safe_psql('postgres', 'CREATE INDEX CONCURRENTLY busy_pt2 ON busy USING covertree (pt) WITH (base = 2)');
-$node->safe_psql('postgres', 'REINDEX INDEX CONCURRENTLY busy_pt');
-$node->safe_psql('postgres', 'REINDEX INDEX busy_pt2');
-$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'load'});
-$load->finish;
-$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'load'});
-whole_ok($node, 'busy', 'built under load');
-exact_ok($node, 'busy', \@points, 'built under load');
-$node->safe_psql('postgres', 'DROP INDEX busy_pt2');
-exact_ok($node, 'busy', \@points, 'rebuilt under load');
+foreach ([ 'busy', '', @points ], [ 'residual', 'float4_residual_ops (model = model)', residual_queries('model', @points) ])
+{
+	my ($table, $class, @queries) = @$_;
+	my $load = background_sql($node, 'load', [
+		qq{DO \$\$ BEGIN FOR i IN 1 .. 1000000 LOOP
+			INSERT INTO $table VALUES (i, ct_point('gauss', 5, i, 2));
+			DELETE FROM $table WHERE ctid = (SELECT ctid FROM $table LIMIT 1);
+			COMMIT; END LOOP; END \$\$} ]);
+	$node->safe_psql('postgres', "CREATE INDEX CONCURRENTLY ${table}_pt2 ON $table USING covertree (pt $class) WITH (base = 2)");
+	$node->safe_psql('postgres', "REINDEX INDEX CONCURRENTLY ${table}_pt");
+	$node->safe_psql('postgres', "REINDEX INDEX ${table}_pt2");
+	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'load'});
+	$load->finish;
+	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'load'});
+	whole_ok($node, $table, "$table, built under load");
+	exact_ok($node, $table, \@queries, "$table, built under load");
+	$node->safe_psql('postgres', "DROP INDEX ${table}_pt2");
+	exact_ok($node, $table, \@queries, "$table, rebuilt under load");
+}
 
 done_testing();

@@ -29,6 +29,10 @@ $primary->safe_psql('postgres', q{
 CREATE TABLE busy (id integer, pt real[]);
 CREATE INDEX busy_pt ON busy USING covertree (pt);
 INSERT INTO busy SELECT * FROM ct_cloud('gauss', 3000, 2);
+SELECT covertree_create_model('model', 'matern32', '{0.5}', (SELECT array_agg(pt) FROM ct_cloud('gauss', 30, 2, 5)));
+CREATE TABLE residual (id integer, pt real[]);
+CREATE INDEX residual_pt ON residual USING covertree (pt float4_residual_ops (model = model));
+INSERT INTO residual SELECT * FROM ct_cloud('gauss', 500, 2);
 CREATE FUNCTION assert_same(tab text, query text, k integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -46,9 +50,12 @@ my $load = background_sql($primary, 'load', [
 		INSERT INTO busy SELECT i, ct_point('gauss', 3, i * 10 + j, 2) FROM generate_series(1, 10) AS j;
 		INSERT INTO busy VALUES (i, ARRAY[0.1 + i * 1e-6, 0.2]), (i, NULL);
 		DELETE FROM busy WHERE id < i - 300 OR i % 500 = 0 AND pt[1] > 0;
+		INSERT INTO residual SELECT i, ct_point('gauss', 3, i * 10 + j, 2) FROM generate_series(1, 4) AS j;
+		INSERT INTO residual VALUES (i, ARRAY[0.1 + i * 1e-6, 0.2]), (i, ct_point('gauss', 5, i % 100, 2));
+		DELETE FROM residual WHERE id < i - 100;
 		COMMIT; END LOOP; END $$} ]);
 my $vacuum = background_sql($primary, 'vacuum',
-	[ ('VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) busy') x 10000 ]);
+	[ ('VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) busy, residual') x 10000 ]);
 
 $standby->pgbench(
 	'--no-vacuum --client=2 --jobs=2 --time=8 --random-seed=7',
@@ -64,6 +71,12 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT assert_same('busy', format('ct_point(''gauss'', 3, %s, 2)', :i), :k);
 COMMIT;
 },
+		'006_residual@5' => q{
+\set i random(1, 100000)
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT assert_same('residual', format('residual_query(''model'', ct_point(''gauss'', 3, %s, 2))', :i), CASE WHEN :i % 10 > 0 THEN 30 END);
+COMMIT;
+},
 		'006_all@1' => q{
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT assert_same('busy', '''{0.1,0.2}''', NULL);
@@ -76,12 +89,15 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 $load->finish;
 $vacuum->finish;
 $primary->wait_for_catchup($standby);
+my @points = ('{0,0}', '{0.5,-0.5}', '{0.1,0.2}');
 foreach my $node ($primary, $standby)
 {
 	my $where = 'after the load, ' . $node->name;
 
 	whole_ok($node, 'busy', $where);
-	exact_ok($node, 'busy', [ '{0,0}', '{0.5,-0.5}', '{0.1,0.2}' ], $where);
+	exact_ok($node, 'busy', \@points, $where);
+	whole_ok($node, 'residual', "$where, residual");
+	exact_ok($node, 'residual', [ residual_queries('model', @points) ], "$where, residual");
 }
 
 done_testing();

@@ -91,6 +91,8 @@ ctbuildphasename(int64 phase)
 			return "initializing";
 		case CT_PHASE_LOAD:
 			return "loading rows";
+		case CT_PHASE_DIVIDE:
+			return "dividing rows on disk";
 		case CT_PHASE_FEATURES:
 			return "computing features";
 		case CT_PHASE_TREE:

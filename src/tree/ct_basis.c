@@ -66,7 +66,9 @@ ct_basis_form(const CtProjectionFit *fit, const CtLocator *locators,
 	basis->min_variance = fit->min_variance * (1.0 - 1e-6);
 	for (int k = 0; k < fit->n; k++)
 		basis->pivots[k] = locators[fit->chosen[k]];
-	memcpy(basis->factor, fit->factor, sizeof(basis->factor));
+	/* what is behind it was never written, and shall be zeroes on disk */
+	memcpy(basis->factor, fit->factor,
+		   sizeof(float) * fit->n * (fit->n + 1) / 2);
 }
 
 static void

@@ -15,8 +15,8 @@
  * No thread but the main one calls PostgreSQL, and the result does not depend
  * on the number of threads.  ct_pack.c cuts the tree into pages.
  *
- * Rows beyond the memory limit are inserted one by one after the tree of the
- * first ones has been written.
+ * More rows than fit the memory go to disk as they come, and ct_divide.c has
+ * trees of parts of them built here one after the other.
  *
  * IDENTIFICATION
  *	  src/tree/ct_bulk.c
@@ -47,6 +47,9 @@
 
 /* ranges opened between two checks for interrupts */
 #define TASK_BATCH		256
+
+/* rows measured by one thread at once */
+#define RADIUS_BLOCK	1024
 
 /* rows expanded between two checks for interrupts, and by one thread at once */
 #define EXPAND_BATCH	16384
@@ -81,35 +84,222 @@ add_node(NodeList *list)
 	return &list->nodes[list->n++];
 }
 
+/* Memory for nodes, here and in ct_pack.c, per row of those that share it. */
+#define NODE_BYTES_PER_ROW	12
+
+/* A tree of fewer rows is not worth its pages, however large the rows. */
+#define MIN_LIMIT	128
+
+/*
+ * What a row takes in memory at the time when most is in use: the vector and
+ * the working arrays, or the vector in both forms while features are computed.
+ */
+static Size
+bytes_per_row(const CtBulk *bulk)
+{
+	Size		base = bulk->index->vector_bytes + sizeof(ItemPointerData);
+	Size		arrays = 2 * sizeof(double) + 2 * sizeof(uint32) +
+		sizeof(uint16);
+
+	return base + NODE_BYTES_PER_ROW +
+		(bulk->index->space.model ? Max(bulk->arriving, arrays) : arrays);
+}
+
 CtBulk *
 ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
 {
 	CtBulk	   *bulk = palloc0(sizeof(CtBulk));
-	bool		residual = index->space.model != NULL;
-	Size		arriving = residual ? sizeof(double) * index->meta.dims :
-		index->vector_bytes;
-	Size		per_row = index->vector_bytes + sizeof(ItemPointerData) +
-		3 * sizeof(double) + 2 * sizeof(uint32) + sizeof(uint16) +
-		(residual ? arriving : 0);
-	char	   *rows;
 
 	bulk->index = index;
 	bulk->context = CurrentMemoryContext;
-	bulk->row_context = AllocSetContextCreate(CurrentMemoryContext,
-											  "Cover tree build row context",
-											  ALLOCSET_DEFAULT_SIZES);
+	bulk->tree_context = AllocSetContextCreate(CurrentMemoryContext,
+											   "Cover tree in memory",
+											   ALLOCSET_DEFAULT_SIZES);
 	bulk->nthreads = nthreads;
-	bulk->limit = Max(memory / per_row, 1024);
+	bulk->memory = memory;
+	bulk->element_size = ct_element_size(index->space.element);
+	bulk->arriving = index->space.model ? sizeof(double) * index->meta.dims :
+		index->vector_bytes;
+	bulk->arrival = palloc(bulk->arriving);
+	bulk->limit = Max(memory / bytes_per_row(bulk), MIN_LIMIT);
 	bulk->limit = Min(bulk->limit, PG_INT32_MAX / 2);
-	bulk->size = Min(bulk->limit, 1024);
-	rows = MemoryContextAllocHuge(CurrentMemoryContext, bulk->size * arriving);
-	if (residual)
-		bulk->locations = (double *) rows;
-	else
-		bulk->vectors = rows;
-	bulk->tids = MemoryContextAllocHuge(CurrentMemoryContext,
-										bulk->size * sizeof(ItemPointerData));
+	ct_bulk_start(bulk, Min(bulk->limit, 1024));
 	return bulk;
+}
+
+void
+ct_bulk_phase(const CtBulk *bulk, int phase)
+{
+	if (bulk->phase)
+		bulk->phase(phase);
+}
+
+/* -------- gathering rows -------- */
+
+/* Makes room for size rows, of which there are none yet. */
+void
+ct_bulk_start(CtBulk *bulk, size_t size)
+{
+	char	   *rows = MemoryContextAllocHuge(bulk->tree_context,
+											  size * bulk->arriving);
+
+	bulk->n = 0;
+	bulk->size = size;
+	if (bulk->index->space.model)
+		bulk->locations = (double *) rows;
+	else if (bulk->index->external)
+		bulk->vectors = rows;
+	else
+		bulk->columns = rows;
+	bulk->tids = MemoryContextAllocHuge(bulk->tree_context,
+										size * sizeof(ItemPointerData));
+}
+
+/* Makes room for twice the rows, as far as they fit. */
+static void
+grow(CtBulk *bulk)
+{
+	size_t		old = bulk->size;
+	size_t		size = Min(old * 2, bulk->limit);
+	size_t		bytes = size * bulk->arriving;
+	size_t		element = bulk->element_size;
+
+	bulk->size = size;
+	bulk->tids = repalloc_huge(bulk->tids, size * sizeof(ItemPointerData));
+	if (bulk->locations)
+		bulk->locations = repalloc_huge(bulk->locations, bytes);
+	else if (bulk->vectors)
+		bulk->vectors = repalloc_huge(bulk->vectors, bytes);
+	else
+	{
+		bulk->columns = repalloc_huge(bulk->columns, bytes);
+		for (int j = bulk->index->meta.dims; j-- > 1;)
+			memmove(bulk->columns + j * size * element,
+					bulk->columns + j * old * element, bulk->n * element);
+	}
+}
+
+/* Takes a row in the form in which it arrives.  There must be room. */
+void
+ct_bulk_store(CtBulk *bulk, const char *vector, const ItemPointerData *tid)
+{
+	size_t		row = bulk->n++;
+	size_t		element = bulk->element_size;
+
+	bulk->tids[row] = *tid;
+	if (bulk->locations)
+		memcpy((char *) bulk->locations + row * bulk->arriving, vector,
+			   bulk->arriving);
+	else if (bulk->vectors)
+		memcpy(bulk->vectors + row * bulk->arriving, vector, bulk->arriving);
+	else
+		for (int j = 0; j < bulk->index->meta.dims; j++)
+			memcpy(bulk->columns + (j * bulk->size + row) * element,
+				   vector + j * element, element);
+}
+
+static void
+swap_bytes(char *a, char *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		char		byte = a[i];
+
+		a[i] = b[i];
+		b[i] = byte;
+	}
+}
+
+/* Makes a row gathered the first one, which will be the root's pivot. */
+void
+ct_bulk_swap_first(CtBulk *bulk, size_t row)
+{
+	ItemPointerData tid = bulk->tids[0];
+	size_t		element = bulk->element_size;
+	char	   *rows = bulk->locations ? (char *) bulk->locations :
+		bulk->vectors;
+
+	if (row == 0)
+		return;
+	bulk->tids[0] = bulk->tids[row];
+	bulk->tids[row] = tid;
+	if (rows)
+		swap_bytes(rows, rows + row * bulk->arriving, bulk->arriving);
+	else
+		for (int j = 0; j < bulk->index->meta.dims; j++)
+			swap_bytes(bulk->columns + j * bulk->size * element,
+					   bulk->columns + (j * bulk->size + row) * element,
+					   element);
+}
+
+/* Copies a row gathered, in the form in which it arrived. */
+static const char *
+gathered_row(const CtBulk *bulk, size_t row)
+{
+	size_t		element = bulk->element_size;
+
+	if (bulk->locations)
+		return (char *) bulk->locations + row * bulk->arriving;
+	if (bulk->vectors)
+		return bulk->vectors + row * bulk->arriving;
+	for (int j = 0; j < bulk->index->meta.dims; j++)
+		memcpy(bulk->arrival + j * element,
+			   bulk->columns + (j * bulk->size + row) * element, element);
+	return bulk->arrival;
+}
+
+/* There are more rows than fit: moves those gathered to disk. */
+static void
+start_spool(CtBulk *bulk)
+{
+	MemoryContext old = MemoryContextSwitchTo(bulk->context);
+
+	bulk->spool = ct_spool_create(bulk->arriving, ct_divide_extent(bulk));
+	for (size_t i = 0; i < bulk->n; i++)
+		ct_spool_add(bulk->spool, &bulk->spooled, gathered_row(bulk, i),
+					 &bulk->tids[i]);
+	ct_bulk_reset(bulk);
+	MemoryContextSwitchTo(old);
+}
+
+/* Frees all that belongs to the tree in memory. */
+void
+ct_bulk_reset(CtBulk *bulk)
+{
+	MemoryContextReset(bulk->tree_context);
+	bulk->n = bulk->size = bulk->nnodes = 0;
+	bulk->tids = NULL;
+	bulk->locations = NULL;
+	bulk->vectors = bulk->columns = NULL;
+	bulk->order = bulk->target = NULL;
+	bulk->dist = bulk->scratch = NULL;
+	bulk->owner = NULL;
+	bulk->nodes = NULL;
+}
+
+/* Adds a row; point is its coordinates. */
+void
+ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid)
+{
+	CtIndex    *index = bulk->index;
+	const char *vector = (const char *) point;
+
+	if (bulk->n == bulk->limit && bulk->spool == NULL)
+		start_spool(bulk);
+	if (index->space.element == CT_ELEMENT_FLOAT4)
+	{
+		for (int j = 0; j < index->meta.dims; j++)
+			((float *) bulk->arrival)[j] = (float) point[j];
+		vector = bulk->arrival;
+	}
+	if (bulk->spool)
+	{
+		ct_spool_add(bulk->spool, &bulk->spooled, vector, tid);
+		return;
+	}
+	if (bulk->n == bulk->size)
+		grow(bulk);
+	ct_bulk_store(bulk, vector, tid);
 }
 
 /* -------- ranges of rows -------- */
@@ -119,6 +309,14 @@ const CtSpace *
 ct_bulk_shape(const CtBulk *bulk)
 {
 	return bulk->index->space.model ? &bulk->index->shape :
+		&bulk->index->space;
+}
+
+/* The space in which radii are measured, likewise. */
+const CtSpace *
+ct_bulk_cover(const CtBulk *bulk)
+{
+	return bulk->index->space.model ? &bulk->index->cover :
 		&bulk->index->space;
 }
 
@@ -163,7 +361,7 @@ range_distances(const CtBulk *bulk, const double *query, size_t first,
 	else if (bulk->columns)
 		space->metric->distances(space, query,
 								 bulk->columns + first * bulk->element_size,
-								 bulk->n, n, dist);
+								 bulk->size, n, dist);
 	else
 		for (size_t i = 0; i < n; i++)
 			dist[i] = ct_cover_distance(space, query,
@@ -180,7 +378,7 @@ ct_bulk_point(const CtBulk *bulk, size_t row, double *point)
 	for (int j = 0; j < size; j++)
 	{
 		const char *from = bulk->columns ?
-			bulk->columns + (j * bulk->n + row) * bulk->element_size :
+			bulk->columns + (j * bulk->size + row) * bulk->element_size :
 			bulk->vectors + bulk->order[row] * bulk->index->vector_bytes +
 			j * bulk->element_size;
 
@@ -223,7 +421,7 @@ range_permute(CtBulk *bulk, size_t first, size_t n, int k, const int *rank,
 		{
 			if (bulk->element_size == sizeof(double))
 			{
-				double	   *column = (double *) bulk->columns + j * bulk->n + first;
+				double	   *column = (double *) bulk->columns + j * bulk->size + first;
 				double	   *scratch = bulk->scratch + first;
 
 				for (size_t i = 0; i < n; i++)
@@ -232,7 +430,7 @@ range_permute(CtBulk *bulk, size_t first, size_t n, int k, const int *rank,
 			}
 			else
 			{
-				float	   *column = (float *) bulk->columns + j * bulk->n + first;
+				float	   *column = (float *) bulk->columns + j * bulk->size + first;
 				float	   *scratch = (float *) (bulk->scratch + first);
 
 				for (size_t i = 0; i < n; i++)
@@ -314,24 +512,18 @@ range_add_pivot(CtBulk *bulk, size_t first, size_t n, int number,
 }
 
 /*
- * Orders pivots so that neighbours in the list are neighbours in space.  The
- * Euclidean distance of their coordinates will do for any metric.
+ * Orders k points (of size elements) so that neighbours in the list are
+ * neighbours in space, the first staying first: rank[p] is the place of point
+ * p.  The Euclidean distance of their coordinates will do for any metric.
  */
-static void
-chain_pivots(CtBulk *bulk, size_t first, int k, const uint32 *pivots,
-			 int *rank, double *work)
+void
+ct_bulk_chain(const CtSpace *space, int k, size_t size, const double *points,
+			  int *rank)
 {
-	int			dims = bulk->index->meta.dims;
-	int			size = bulk->index->point_size;
-	double	   *points = work;
 	int			current = 0;
-	const CtKernelTable *kernels = bulk->index->space.kernels;
 
 	for (int p = 0; p < k; p++)
-	{
-		ct_bulk_point(bulk, first + pivots[p], points + (size_t) p * size);
 		rank[p] = -1;
-	}
 	rank[0] = 0;
 	for (int place = 1; place < k; place++)
 	{
@@ -344,8 +536,8 @@ chain_pivots(CtBulk *bulk, size_t first, int k, const uint32 *pivots,
 
 			if (rank[p] >= 0)
 				continue;
-			d = kernels->l2_f64(points + (size_t) current * size,
-								points + (size_t) p * size, dims);
+			d = space->kernels->l2_f64(points + current * size,
+									   points + p * size, space->dims);
 			if (next < 0 || d < best)
 			{
 				next = p;
@@ -355,6 +547,17 @@ chain_pivots(CtBulk *bulk, size_t first, int k, const uint32 *pivots,
 		rank[next] = place;
 		current = next;
 	}
+}
+
+static void
+chain_pivots(const CtBulk *bulk, size_t first, int k, const uint32 *pivots,
+			 int *rank, double *work)
+{
+	int			size = bulk->index->point_size;
+
+	for (int p = 0; p < k; p++)
+		ct_bulk_point(bulk, first + pivots[p], work + (size_t) p * size);
+	ct_bulk_chain(&bulk->index->space, k, size, work, rank);
 }
 
 static double
@@ -534,59 +737,79 @@ compare_nodes(const void *a, const void *b)
 
 /* Sorts nodes into the order of their cells and adjusts parent numbers. */
 static void
-sort_nodes(CtBulk *bulk, NodeList *list)
+sort_nodes(CtBulk *bulk)
 {
-	size_t	   *place;
+	size_t		n = bulk->nnodes;
+	uint32	   *place = MemoryContextAllocHuge(bulk->tree_context,
+											   sizeof(uint32) * n);
 
-	bulk->nodes = MemoryContextAllocHuge(bulk->context,
-										 sizeof(CtBulkNode) * list->n);
-	bulk->nnodes = list->n;
-	for (size_t i = 0; i < list->n; i++)
-		list->nodes[i].number = i;
-	memcpy(bulk->nodes, list->nodes, sizeof(CtBulkNode) * list->n);
-	qsort(bulk->nodes, list->n, sizeof(CtBulkNode), compare_nodes);
-	place = MemoryContextAllocHuge(bulk->context, sizeof(size_t) * list->n);
-	for (size_t i = 0; i < list->n; i++)
+	for (size_t i = 0; i < n; i++)
+		bulk->nodes[i].number = i;
+	qsort(bulk->nodes, n, sizeof(CtBulkNode), compare_nodes);
+	for (size_t i = 0; i < n; i++)
 		place[bulk->nodes[i].number] = i;
-	for (size_t i = 0; i < list->n; i++)
+	for (size_t i = 0; i < n; i++)
 		bulk->nodes[i].parent = place[bulk->nodes[i].parent];
 	pfree(place);
 }
 
-/* Prepares columns (or an order of vectors) and the working arrays. */
+/* Prepares the working arrays. */
 static void
 start_tree(CtBulk *bulk)
 {
-	CtIndex    *index = bulk->index;
 	size_t		n = bulk->n;
-	double	   *query = palloc(sizeof(double) * index->point_size);
+	double	   *query = palloc(sizeof(double) * bulk->index->point_size);
+	MemoryContext context = bulk->tree_context;
 
-	bulk->element_size = ct_element_size(index->space.element);
-	bulk->order = MemoryContextAllocHuge(bulk->context, n * sizeof(uint32));
+	bulk->order = MemoryContextAllocHuge(context, n * sizeof(uint32));
 	for (size_t i = 0; i < n; i++)
 		bulk->order[i] = i;
-	bulk->target = MemoryContextAllocHuge(bulk->context, n * sizeof(uint32));
-	bulk->dist = MemoryContextAllocHuge(bulk->context, n * sizeof(double));
-	bulk->scratch = MemoryContextAllocHuge(bulk->context, n * sizeof(double));
-	bulk->owner = MemoryContextAllocHuge(bulk->context, n * sizeof(uint16));
-	if (!index->external)
-	{
-		int			dims = index->meta.dims;
-		size_t		size = bulk->element_size;
-		char	   *columns = MemoryContextAllocHuge(bulk->context,
-													 n * index->vector_bytes);
-
-		for (size_t i = 0; i < n; i++)
-			for (int j = 0; j < dims; j++)
-				memcpy(columns + (j * n + i) * size,
-					   bulk->vectors + (i * dims + j) * size, size);
-		pfree(bulk->vectors);
-		bulk->vectors = NULL;
-		bulk->columns = columns;
-	}
+	bulk->target = MemoryContextAllocHuge(context, n * sizeof(uint32));
+	bulk->dist = MemoryContextAllocHuge(context, n * sizeof(double));
+	bulk->scratch = MemoryContextAllocHuge(context, n * sizeof(double));
+	bulk->owner = MemoryContextAllocHuge(context, n * sizeof(uint16));
 	ct_bulk_point(bulk, 0, query);
 	range_distances(bulk, query, 0, n, false, bulk->dist);
 	pfree(query);
+}
+
+/*
+ * Joins the nodes of all large ranges (list) with those found below each of
+ * them (parts) in bulk->nodes.
+ */
+static void
+join_nodes(CtBulk *bulk, const NodeList *list, NodeList *parts)
+{
+	size_t		nlarge = list->n;
+	size_t		total = nlarge;
+	size_t		base = nlarge;
+
+	for (size_t i = 0; i < nlarge; i++)
+		total += parts[i].n - 1;
+	bulk->nodes = MemoryContextAllocHuge(bulk->tree_context,
+										 sizeof(CtBulkNode) * total);
+	bulk->nnodes = total;
+	for (size_t i = 0; i < nlarge; i++)
+	{
+		bulk->nodes[i] = parts[i].nodes[0];
+		for (size_t j = 1; j < parts[i].n; j++)
+		{
+			CtBulkNode *node = &bulk->nodes[base + j - 1];
+
+			*node = parts[i].nodes[j];
+			node->parent = node->parent == 0 ? i : base + node->parent - 1;
+		}
+		base += parts[i].n - 1;
+		free(parts[i].nodes);
+		parts[i].nodes = NULL;
+	}
+}
+
+static void
+out_of_memory(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
 /* Opens all ranges; fills bulk->nodes. */
@@ -594,82 +817,63 @@ static void
 build_nodes(CtBulk *bulk)
 {
 	NodeList	list = {0};
-	NodeList   *parts;
-	size_t		nlarge = 0;
-	bool		failed;
-	CtBulkNode *root;
-	root = add_node(&list);
+	NodeList   *volatile parts = NULL;
+	CtBulkNode *root = add_node(&list);
+
 	if (root == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		out_of_memory();
 	root->n = bulk->n;
 	root->top_radius = root->self_radius = range_radius(bulk, 0, bulk->n);
 	root->level = ct_level_of(&bulk->index->shape, root->top_radius);
 
 	PG_TRY();
 	{
+		bool		failed;
+
 		for (size_t i = 0; i < list.n && !list.failed; i++)
 			while (list.nodes[i].n > SHARED_RANGE &&
 				   open_range(bulk, &list, i, true))
 				CHECK_FOR_INTERRUPTS();
-		nlarge = list.n;
 		failed = list.failed;
-		parts = palloc0(sizeof(NodeList) * nlarge);
+		parts = MemoryContextAllocExtended(bulk->tree_context,
+										   sizeof(NodeList) * list.n,
+										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
-		for (size_t from = 0; from < nlarge && !failed; from += TASK_BATCH)
+		for (size_t from = 0; from < list.n && !failed; from += TASK_BATCH)
 		{
-			size_t		to = Min(from + TASK_BATCH, nlarge);
+			size_t		to = Min(from + TASK_BATCH, list.n);
 
 			CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(||:failed)
 			for (size_t i = from; i < to; i++)
 			{
 				CtBulkNode *own = add_node(&parts[i]);
 
-				if (own == NULL)
-					continue;
-				*own = list.nodes[i];
-				open_all(bulk, &parts[i]);
-			}
-		}
-		for (size_t i = 0; i < nlarge; i++)
-		{
-			size_t		base = list.n;
-
-			failed |= parts[i].failed;
-			if (failed)
-				continue;
-			list.nodes[i] = parts[i].nodes[0];
-			for (size_t j = 1; j < parts[i].n; j++)
-			{
-				CtBulkNode *node = add_node(&list);
-
-				if (node == NULL)
+				if (own)
 				{
-					failed = true;
-					break;
+					*own = list.nodes[i];
+					open_all(bulk, &parts[i]);
 				}
-				*node = parts[i].nodes[j];
-				node->parent = node->parent == 0 ? i : base + node->parent - 1;
+				failed = parts[i].failed || failed;
 			}
 		}
-		for (size_t i = 0; i < nlarge; i++)
-			free(parts[i].nodes);
-		if (failed || list.failed)
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		sort_nodes(bulk, &list);
+		if (failed)
+			out_of_memory();
+		join_nodes(bulk, &list, parts);
 	}
 	PG_FINALLY();
 	{
+		if (parts)
+			for (size_t i = 0; i < list.n; i++)
+				free(parts[i].nodes);
 		free(list.nodes);
 	}
 	PG_END_TRY();
+	sort_nodes(bulk);
 }
 
 /*
- * Starts the threads, which leave signals to the main one.  ct_pack() is the
- * last to need them.
+ * Starts the threads, which leave signals to the main one.
  */
 static void
 start_threads(CtBulk *bulk)
@@ -700,8 +904,8 @@ expand_rows(CtBulk *bulk)
 	size_t		work_size = ct_model_work_size(model) + 8;
 	double		least = model->variance + model->nugget;
 
-	records = MemoryContextAllocHuge(bulk->context, n * index->vector_bytes);
-	work = MemoryContextAllocHuge(bulk->context,
+	records = MemoryContextAllocHuge(bulk->tree_context, n * index->vector_bytes);
+	work = MemoryContextAllocHuge(bulk->tree_context,
 								  sizeof(double) * work_size * bulk->nthreads);
 	for (size_t from = 0; from < n; from += EXPAND_BATCH)
 	{
@@ -737,9 +941,11 @@ find_families(CtBulk *bulk, Family *family)
 {
 	size_t		n = bulk->nnodes;
 
-	family->end = MemoryContextAllocHuge(bulk->context, sizeof(size_t) * n);
-	family->next = MemoryContextAllocHuge(bulk->context, sizeof(size_t) * n);
-	family->first_child = MemoryContextAllocExtended(bulk->context,
+	family->end = MemoryContextAllocHuge(bulk->tree_context,
+										 sizeof(size_t) * n);
+	family->next = MemoryContextAllocHuge(bulk->tree_context,
+										  sizeof(size_t) * n);
+	family->first_child = MemoryContextAllocExtended(bulk->tree_context,
 													 sizeof(size_t) * n,
 													 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (size_t i = 0; i < n; i++)
@@ -819,116 +1025,77 @@ measure_radii(CtBulk *bulk)
 			failed = !measure_node(bulk, &family, i) || failed;
 	}
 	if (failed)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		out_of_memory();
 	pfree(family.end);
 	pfree(family.next);
 	pfree(family.first_child);
 }
 
-/* Builds and writes the tree of the rows gathered so far. */
-static void
-write_tree(CtBulk *bulk)
+/* Builds the tree of the rows gathered. */
+void
+ct_bulk_build(CtBulk *bulk)
 {
-	bulk->written = true;
-	if (bulk->n == 0)
-		return;
-	start_threads(bulk);
 	if (bulk->locations)
 	{
-		if (bulk->phase)
-			bulk->phase(CT_BULK_FEATURES);
+		ct_bulk_phase(bulk, CT_BULK_FEATURES);
 		expand_rows(bulk);
 	}
-	if (bulk->phase)
-		bulk->phase(CT_BULK_TREE);
+	ct_bulk_phase(bulk, CT_BULK_TREE);
 	start_tree(bulk);
 	build_nodes(bulk);
 	if (!bulk->index->shape_is_cover)
 	{
-		if (bulk->phase)
-			bulk->phase(CT_BULK_RADII);
+		ct_bulk_phase(bulk, CT_BULK_RADII);
 		measure_radii(bulk);
 	}
 	pfree(bulk->target);
-	pfree(bulk->owner);
 	pfree(bulk->scratch);
-	if (bulk->phase)
-		bulk->phase(CT_BULK_WRITE);
-	ct_pack(bulk);
-	omp_pause_resource_all(omp_pause_hard);
-	pfree(bulk->dist);
-	pfree(bulk->order);
-	pfree(bulk->tids);
-	pfree(bulk->nodes);
-	if (bulk->columns)
-		pfree(bulk->columns);
-	else
-		pfree(bulk->vectors);
-	bulk->n = 0;
+	pfree(bulk->owner);
 }
 
-/* Adds a row to the tree that has been written. */
-static void
-insert_row(CtBulk *bulk, const double *location, ItemPointer tid)
+/* A radius around a point that covers all rows of the tree. */
+double
+ct_bulk_radius(const CtBulk *bulk, const double *point)
 {
-	CtIndex    *index = bulk->index;
-	double	   *point = palloc(sizeof(double) * index->point_size);
+	const CtSpace *space = ct_bulk_cover(bulk);
+	double		largest = 0.0;
 
-	ct_index_expand(index, 1, location, point);
-	ct_insert(index, point, tid);
-}
-
-/* Adds a row; location is its coordinates. */
-void
-ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid)
-{
-	CtIndex    *index = bulk->index;
-	char	   *to;
-
-	if (bulk->n >= bulk->limit && !bulk->written)
-		write_tree(bulk);
-	if (bulk->written)
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(max:largest)
+	for (size_t from = 0; from < bulk->n; from += RADIUS_BLOCK)
 	{
-		MemoryContext old = MemoryContextSwitchTo(bulk->row_context);
+		size_t		n = Min(RADIUS_BLOCK, bulk->n - from);
+		double		dist[RADIUS_BLOCK];
 
-		insert_row(bulk, point, tid);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(bulk->row_context);
-		return;
-	}
-	if (bulk->n == bulk->size)
-	{
-		bulk->size = Min(bulk->size * 2, bulk->limit);
-		if (bulk->locations)
-			bulk->locations = repalloc_huge(bulk->locations,
-											bulk->size * sizeof(double) * index->meta.dims);
+		if (bulk->columns)
+			space->metric->distances(space, point,
+									 bulk->columns + from * bulk->element_size,
+									 bulk->size, n, dist);
 		else
-			bulk->vectors = repalloc_huge(bulk->vectors,
-										  bulk->size * index->vector_bytes);
-		bulk->tids = repalloc_huge(bulk->tids,
-								   bulk->size * sizeof(ItemPointerData));
+			for (size_t i = 0; i < n; i++)
+				dist[i] = ct_cover_distance(space, point, bulk->vectors +
+											(from + i) * bulk->index->vector_bytes);
+		for (size_t i = 0; i < n; i++)
+			largest = Max(largest, dist[i]);
 	}
-	bulk->tids[bulk->n] = *tid;
-	if (bulk->locations)
-	{
-		memcpy(bulk->locations + bulk->n++ * index->meta.dims, point,
-			   sizeof(double) * index->meta.dims);
-		return;
-	}
-	to = bulk->vectors + bulk->n++ * index->vector_bytes;
-	if (index->space.element == CT_ELEMENT_FLOAT8)
-		memcpy(to, point, index->vector_bytes);
-	else
-		for (int j = 0; j < index->meta.dims; j++)
-			((float *) to)[j] = (float) point[j];
+	return ct_radius_up(space, largest);
 }
 
-/* Completes the tree; phase is called when a phase of the work begins. */
+/* Builds and writes the tree; phase is called when a phase begins. */
 void
 ct_bulk_finish(CtBulk *bulk, void (*phase) (int))
 {
 	bulk->phase = phase;
-	if (!bulk->written)
-		write_tree(bulk);
+	start_threads(bulk);
+	if (bulk->spool)
+		ct_divide(bulk);
+	else if (bulk->n > 0)
+	{
+		CtPack	   *pack = ct_pack_begin(bulk);
+
+		ct_bulk_build(bulk);
+		ct_pack_tree(pack, NULL);
+		ct_pack_end(pack);
+	}
+	omp_pause_resource_all(omp_pause_hard);
+	ct_bulk_reset(bulk);
 }

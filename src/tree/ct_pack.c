@@ -17,6 +17,13 @@
  * Cuts are made where few items need to be promoted: within a window of fill
  * grades, before the item that is highest in the tree.
  *
+ * Where the rows did not fit the memory, their tree comes as one tree after the
+ * other, in the order of the walk, each below a branch (CtBranch).  The items
+ * of a height are then cut into pages in segments: those of height 0 after
+ * each tree, others when there are many of them.  A segment begins with stubs,
+ * which stand for the branches above it that earlier segments had; a branch
+ * whose children have not all come is promoted in any case.
+ *
  * IDENTIFICATION
  *	  src/tree/ct_pack.c
  *
@@ -37,37 +44,68 @@
 /* leaves whose bases are chosen together, by all threads */
 #define BASIS_BATCH			128
 
+/*
+ * Segments are cut when items take this share of the memory, or would fill so
+ * many pages, whichever is more.
+ */
+#define SEGMENT_SHARE		16
+#define SEGMENT_PAGES		8
+
 /* fan-out of the tree over copies of one point */
 #define TWIN_FANOUT			8
 
+/* no tree is higher */
+#define MAX_HEIGHT			32
+
+/* own_page of stubs */
+#define NO_PAGE				PG_UINT32_MAX
+
 typedef struct PackItem
 {
-	size_t		parent;			/* the root item is its own parent */
-	size_t		end;			/* first item behind the subtree */
-	size_t		first;			/* height 0: rows of the cell */
-	size_t		n;
-	size_t		pivot;			/* row */
-	CtLocator	locator;		/* of the pivot */
+	CtBranch   *branch;			/* or NULL */
 	double		radius;			/* of the way out */
 	double		top_radius;		/* of the subtree */
 	double		parent_radius;	/* what the parent kept after step */
+	CtLocator	locator;		/* of the pivot */
+	uint32		parent;			/* the root item is its own parent */
+	uint32		end;			/* first item behind the subtree */
+	uint32		first;			/* height 0: rows of the cell */
+	uint32		n;
+	uint32		pivot;			/* height 0: row */
+	uint32		page;			/* page of the lower height it leads to */
+	uint32		own_page;		/* page of this height that holds it */
 	int			step;
 	int			depth;
 	int			level;
 	uint8		flags;
 	uint8		root;			/* promoted: number in its own page */
 	uint8		child_root;		/* number in the page it leads to */
-	uint32		page;			/* page of the lower height it leads to */
-	uint32		own_page;		/* page of this height that holds it */
 	bool		promoted;
 } PackItem;
 
+/* The items of one height, or a segment of them. */
 typedef struct ItemList
 {
-	PackItem	   *items;
+	PackItem   *items;
+	double	   *points;			/* their pivots, above height 0, or NULL */
 	size_t		n;
 	size_t		size;
+	size_t		nstubs;
+	BlockNumber *blocks;		/* of the pages that items lead to */
+	uint32		nblocks;
+	uint32		blocks_size;
+	uint32	   *last;			/* by depth: item of the last branch */
+	int			last_size;
+	size_t		total;			/* items of all segments */
+	bool		cut;			/* there were earlier segments */
 } ItemList;
+
+struct CtPack
+{
+	CtBulk	   *bulk;
+	ItemList	lists[MAX_HEIGHT];
+	size_t		enough;			/* items for a segment */
+};
 
 typedef struct PageRange
 {
@@ -76,16 +114,71 @@ typedef struct PageRange
 	BlockNumber block;
 } PageRange;
 
-static PackItem *
-add_item(ItemList *list)
+static void *
+allocate(CtPack *pack, Size bytes)
 {
+	return MemoryContextAllocHuge(pack->bulk->context, bytes);
+}
+
+/*
+ * Adds an empty item.  Points are kept of lists whose rows may be gone by the
+ * time when they are needed, unless the vectors have been stored.
+ */
+static PackItem *
+add_item(CtPack *pack, ItemList *list)
+{
+	bool		points = list != &pack->lists[0] && !pack->bulk->index->external;
+	Size		point = sizeof(double) * pack->bulk->index->point_size;
+
 	if (list->n == list->size)
 	{
-		list->size *= 2;
-		list->items = repalloc_huge(list->items, sizeof(PackItem) * list->size);
+		list->size = list->size ? list->size * 2 : 64;
+		list->items = list->items ?
+			repalloc_huge(list->items, sizeof(PackItem) * list->size) :
+			allocate(pack, sizeof(PackItem) * list->size);
+		if (points)
+			list->points = list->points ?
+				repalloc_huge(list->points, point * list->size) :
+				allocate(pack, point * list->size);
 	}
 	memset(&list->items[list->n], 0, sizeof(PackItem));
 	return &list->items[list->n++];
+}
+
+/* Are there children of the item that have not come yet? */
+static bool
+is_waiting(const PackItem *item)
+{
+	return item->branch && item->branch->nwaiting > 0;
+}
+
+/* Takes note of where the list has a branch. */
+static void
+note_branch(CtPack *pack, ItemList *list, const CtBranch *branch, uint32 item)
+{
+	if (branch->depth >= list->last_size)
+	{
+		int			size = Max(2 * list->last_size, branch->depth + 16);
+
+		list->last = list->last ?
+			repalloc(list->last, sizeof(uint32) * size) :
+			allocate(pack, sizeof(uint32) * size);
+		list->last_size = size;
+	}
+	list->last[branch->depth] = item;
+}
+
+static void
+add_stub(CtPack *pack, ItemList *list, CtBranch *branch)
+{
+	PackItem   *item = add_item(pack, list);
+
+	Assert(list->n == list->nstubs + 1);
+	item->branch = branch;
+	item->depth = branch->depth;
+	item->own_page = NO_PAGE;
+	item->promoted = true;
+	note_branch(pack, list, branch, list->nstubs++);
 }
 
 /*
@@ -93,15 +186,16 @@ add_item(ItemList *list)
  * pieces that fit a leaf.  Returns the number of the topmost one.
  */
 static size_t
-add_twins(CtIndex *index, ItemList *list, size_t parent, size_t first,
+add_twins(CtPack *pack, ItemList *list, size_t parent, size_t first,
 		  size_t n, int step, int depth)
 {
+	CtIndex    *index = pack->bulk->index;
 	size_t		piece = index->leaf.capacity * LEAF_FILL_MAX / 100;
 	size_t		own = Min(n, piece);
 	size_t		rest = n - own;
 	size_t		share = (rest / TWIN_FANOUT / piece + 1) * piece;
 	size_t		number = list->n;
-	PackItem	   *item = add_item(list);
+	PackItem   *item = add_item(pack, list);
 
 	check_stack_depth();
 	item->parent = parent;
@@ -116,39 +210,80 @@ add_twins(CtIndex *index, ItemList *list, size_t parent, size_t first,
 	{
 		size_t		here = Min(rest, share);
 
-		add_twins(index, list, number, first, here, 1, depth + 1);
+		add_twins(pack, list, number, first, here, 1, depth + 1);
 		first += here;
 		rest -= here;
 	}
 	return number;
 }
 
+/*
+ * The branch `above`, and those above it, as stubs where they are packed, else
+ * as items with an empty cell.
+ */
+static void
+add_branches(CtPack *pack, ItemList *list, CtBranch *above)
+{
+	PackItem   *item;
+
+	if (above == NULL)
+		return;
+	check_stack_depth();
+	add_branches(pack, list, above->parent);
+	if (above->packed)
+	{
+		add_stub(pack, list, above);
+		return;
+	}
+	above->packed = true;
+	item = add_item(pack, list);
+	item->branch = above;
+	item->depth = above->depth;
+	if (above->parent)
+	{
+		above->parent->nwaiting--;
+		item->parent = list->n - 2;
+		item->step = 1;
+		item->flags = CT_ENTRY_GROUP;
+	}
+	item->level = CT_LEVEL_ZERO;
+}
+
 /* The items of height 0: cells. */
 static void
-first_items(CtBulk *bulk, ItemList *list)
+first_items(CtPack *pack, CtBranch *above)
 {
+	CtBulk	   *bulk = pack->bulk;
 	CtIndex    *index = bulk->index;
-	size_t	   *place = MemoryContextAllocHuge(bulk->context,
-											   sizeof(size_t) * bulk->nnodes);
+	ItemList   *list = &pack->lists[0];
+	uint32	   *place = allocate(pack, sizeof(uint32) * bulk->nnodes);
+	size_t		root_parent = 0;
+	int			root_depth = 0;
 
-	list->size = bulk->nnodes + 16;
-	list->n = 0;
-	list->items = MemoryContextAllocHuge(bulk->context,
-										 sizeof(PackItem) * list->size);
+	add_branches(pack, list, above);
+	if (above)
+	{
+		CtBulkNode *root = &bulk->nodes[0];
+
+		above->nwaiting--;
+		root_parent = list->n - 1;
+		root_depth = above->depth + 1;
+		root->step = 1;
+		root->flags = CT_ENTRY_GROUP;
+	}
 	for (size_t i = 0; i < bulk->nnodes; i++)
 	{
 		CtBulkNode *node = &bulk->nodes[i];
 		size_t		number = list->n;
-		int			depth = i == 0 ? 0 :
-			list->items[place[node->parent]].depth + 1;
-		size_t		parent = i == 0 ? 0 : place[node->parent];
-		PackItem	   *item;
+		size_t		parent = i == 0 ? root_parent : place[node->parent];
+		int			depth = i == 0 ? root_depth : list->items[parent].depth + 1;
+		PackItem   *item;
 
 		place[i] = number;
-		if (node->n > (size_t) ct_cell_rows(index))
+		if (node->n > (uint32) ct_cell_rows(index))
 		{
 			/* copies of one point: the step after the node's own ones */
-			add_twins(index, list, parent, node->first, node->n, 0, depth);
+			add_twins(pack, list, parent, node->first, node->n, 0, depth);
 			for (size_t t = number + 1; t < list->n; t++)
 			{
 				if (list->items[t].parent == number)
@@ -160,7 +295,7 @@ first_items(CtBulk *bulk, ItemList *list)
 		}
 		else
 		{
-			item = add_item(list);
+			item = add_item(pack, list);
 			item->first = item->pivot = node->first;
 			item->n = node->n;
 		}
@@ -185,9 +320,29 @@ find_ends(ItemList *list)
 		list->items[i].end = i + 1;
 	for (size_t i = list->n; i-- > 1;)
 	{
-		PackItem	   *parent = &list->items[list->items[i].parent];
+		PackItem   *parent = &list->items[list->items[i].parent];
 
 		parent->end = Max(parent->end, list->items[i].end);
+	}
+}
+
+/* What is known by now of the branches in a list. */
+static void
+refresh_branches(CtPack *pack, ItemList *list)
+{
+	for (size_t i = list->nstubs; i < list->n; i++)
+	{
+		PackItem   *item = &list->items[i];
+		const CtBranch *above = list->items[item->parent].branch;
+		int			level;
+
+		if (above && item->parent != i)
+			item->parent_radius = Max(item->parent_radius, above->kept);
+		if (item->branch == NULL)
+			continue;
+		item->top_radius = Max(item->top_radius, item->branch->radius);
+		level = ct_level_of(&pack->bulk->index->shape, item->top_radius);
+		item->level = Max(item->level, level);
 	}
 }
 
@@ -197,10 +352,10 @@ find_ends(ItemList *list)
  * same child, so that every page has one parent.
  */
 static size_t
-cut_pages(CtBulk *bulk, ItemList *list, bool leaf, PageRange **ranges)
+cut_pages(CtPack *pack, ItemList *list, bool leaf, PageRange **ranges)
 {
-	CtIndex    *index = bulk->index;
-	PackItem	   *items = list->items;
+	CtIndex    *index = pack->bulk->index;
+	PackItem   *items = list->items;
 	size_t		capacity = leaf ? index->leaf.capacity : index->routing.capacity;
 	size_t		low = capacity * (leaf ? LEAF_FILL_MIN : ROUTING_FILL_MIN) / 100;
 	size_t		high = capacity * (leaf ? LEAF_FILL_MAX : ROUTING_FILL_MAX) / 100;
@@ -208,9 +363,9 @@ cut_pages(CtBulk *bulk, ItemList *list, bool leaf, PageRange **ranges)
 	size_t		max_cells = Min(CT_MAX_ROOTS - 15, index->routing.capacity / 4);
 	size_t		npages = 0;
 	size_t		size = 64;
-	size_t		first = 0;
+	size_t		first = list->nstubs;
 
-	*ranges = MemoryContextAllocHuge(bulk->context, sizeof(PageRange) * size);
+	*ranges = allocate(pack, sizeof(PageRange) * size);
 	while (first < list->n)
 	{
 		size_t		sum = 0;
@@ -258,16 +413,17 @@ cut_pages(CtBulk *bulk, ItemList *list, bool leaf, PageRange **ranges)
 
 /* Marks the items that the next height has to know; returns their number. */
 static size_t
-promote(ItemList *list)
+promote(CtPack *pack, ItemList *list)
 {
-	int		   *last_step = MemoryContextAllocHuge(CurrentMemoryContext,
-												   sizeof(int) * list->n);
-	PackItem	   *items = list->items;
-	size_t		count = 1;
+	int		   *last_step = allocate(pack, sizeof(int) * list->n);
+	PackItem   *items = list->items;
+	size_t		from = Max(list->nstubs, 1);	/* neither a stub nor the root */
+	size_t		count = from - list->nstubs;
 
 	/* last step by which a child arose that does not stay in the page */
-	memset(last_step, 0, sizeof(int) * list->n);
-	for (size_t i = list->n; i-- > 1;)
+	for (size_t i = 0; i < list->n; i++)
+		last_step[i] = is_waiting(&items[i]) ? 1 : 0;
+	for (size_t i = list->n; i-- > from;)
 	{
 		size_t		parent = items[i].parent;
 		bool		contained = last_step[i] == 0 &&
@@ -278,29 +434,64 @@ promote(ItemList *list)
 			last_step[parent] = Max(last_step[parent], items[i].step);
 	}
 	items[0].promoted = true;
-	for (size_t i = 0; i < list->n; i++)
-		if (i > 0)
-		{
-			items[i].promoted = items[i].step <= last_step[items[i].parent];
-			count += items[i].promoted;
-		}
+	for (size_t i = from; i < list->n; i++)
+	{
+		items[i].promoted = items[i].step <= last_step[items[i].parent];
+		count += items[i].promoted;
+	}
 	pfree(last_step);
 	return count;
 }
 
+/* The pivot of an item above height 0. */
+static void
+item_point(CtPack *pack, const ItemList *list, size_t item, double *point)
+{
+	CtIndex    *index = pack->bulk->index;
+
+	if (list->points)
+		memcpy(point, list->points + item * index->point_size,
+			   sizeof(double) * index->point_size);
+	else
+		ct_vector_read(index, list->items[item].locator, point);
+}
+
 /* Radius around center that covers what lies within radius of an item. */
 static double
-radius_from(CtBulk *bulk, const double *center, const PackItem *item,
-			double radius)
+radius_from(CtPack *pack, const ItemList *list, const double *center,
+			size_t item, double radius)
 {
-	CtIndex    *index = bulk->index;
+	CtIndex    *index = pack->bulk->index;
 	double	   *point = palloc(sizeof(double) * index->point_size);
 	double		d;
 
-	ct_bulk_point(bulk, item->pivot, point);
+	item_point(pack, list, item, point);
 	d = ct_cover_distance(&index->cover, center, point);
 	pfree(point);
 	return ct_radius_sum(&index->cover, d, radius);
+}
+
+/* Makes an item the pivot of a group of this radius. */
+static void
+make_group(CtPack *pack, PackItem *item, double radius)
+{
+	item->flags |= CT_ENTRY_GROUP;
+	item->top_radius = radius;
+	item->level = ct_level_of(&pack->bulk->index->shape, radius);
+}
+
+/* Is the whole subtree in the page of the item? */
+static bool
+is_whole(const ItemList *list, size_t item)
+{
+	const PackItem *items = list->items;
+
+	if (items[items[item].end - 1].own_page != items[item].own_page)
+		return false;
+	for (size_t i = item; i < items[item].end; i++)
+		if (is_waiting(&items[i]))
+			return false;
+	return true;
 }
 
 /*
@@ -309,12 +500,11 @@ radius_from(CtBulk *bulk, const double *center, const PackItem *item,
  * are grouped: the first of them becomes an intermediate pivot for the rest.
  */
 static void
-group_orphans(CtBulk *bulk, ItemList *list)
+group_orphans(CtPack *pack, ItemList *list)
 {
-	CtIndex    *index = bulk->index;
 	PackItem   *items = list->items;
-	double	   *center = palloc(sizeof(double) * index->point_size);
-	size_t		i = 1;
+	double	   *center = palloc(sizeof(double) * pack->bulk->index->point_size);
+	size_t		i = Max(list->nstubs, 1);
 
 	while (i < list->n)
 	{
@@ -325,17 +515,17 @@ group_orphans(CtBulk *bulk, ItemList *list)
 
 		if (!items[i].promoted ||
 			items[parent].own_page == items[i].own_page ||
-			items[next - 1].own_page != items[i].own_page)
+			!is_whole(list, i))
 		{
 			i++;
 			continue;
 		}
-		ct_bulk_point(bulk, items[i].pivot, center);
+		item_point(pack, list, i, center);
 		while (next < list->n && items[next].parent == parent &&
 			   items[next].own_page == items[i].own_page &&
-			   items[items[next].end - 1].own_page == items[i].own_page)
+			   is_whole(list, next))
 		{
-			radius = Max(radius, radius_from(bulk, center, &items[next],
+			radius = Max(radius, radius_from(pack, list, center, next,
 											 items[next].top_radius));
 			if (items[next].step < items[earliest].step)
 				earliest = next;
@@ -349,9 +539,7 @@ group_orphans(CtBulk *bulk, ItemList *list)
 			 * The group counts as of its earliest step: what the parent kept
 			 * after a later one no longer covers all of its members.
 			 */
-			items[i].flags |= CT_ENTRY_GROUP;
-			items[i].top_radius = radius;
-			items[i].level = ct_level_of(&index->shape, radius);
+			make_group(pack, &items[i], radius);
 			items[i].parent_radius = items[earliest].parent_radius;
 			items[i].step = items[earliest].step;
 			items[i].end = next;
@@ -362,98 +550,142 @@ group_orphans(CtBulk *bulk, ItemList *list)
 }
 
 /*
- * The last resort for trees that are one long path, where every item of a
- * page continues on the next: each page becomes one group around its first
- * item, and all groups become children of the root.
+ * Hangs the items [first, end) of one page, as far as their parents are on
+ * earlier ones, below the first of them, as a group of this radius below the
+ * root.  Whatever is promoted from below a group leaves it its radius.
  */
 static void
-flatten(CtBulk *bulk, ItemList *list)
+flatten_page(CtPack *pack, ItemList *list, size_t first, size_t end,
+			 double radius, double root_radius)
 {
-	CtIndex    *index = bulk->index;
 	PackItem   *items = list->items;
-	double	   *center = palloc(sizeof(double) * index->point_size);
-	double		root_radius = 0.0;
-	size_t		first = 0;
 
+	for (size_t i = first + 1; i < end; i++)
+	{
+		if (items[i].parent < first)
+		{
+			items[i].parent = first;
+			items[i].flags |= CT_ENTRY_GROUP;
+		}
+		if (items[i].parent == first)
+			items[i].parent_radius = Max(items[i].parent_radius, radius);
+	}
+	make_group(pack, &items[first], radius);
+	items[first].parent = 0;
+	items[first].step = 1;
+	items[first].parent_radius = root_radius;
+	if (items[first].branch)
+		items[first].branch->kept = Max(items[first].branch->kept, radius);
+}
+
+/*
+ * The last resort for trees that are one long path, where every item of a
+ * page continues on the next: each page becomes one group around its first
+ * item, and all groups become children of the root.  Step 1 is theirs; a root
+ * that is a branch has no other step, and keeps nothing.
+ */
+static void
+flatten(CtPack *pack, ItemList *list)
+{
+	PackItem   *items = list->items;
+	double	   *center = palloc(sizeof(double) * pack->bulk->index->point_size);
+	CtBranch   *branch = items[0].branch;
+	double		root_radius = branch ? branch->kept : 0.0;
+	size_t		first = list->nstubs;
+
+	if (branch == NULL)
+		for (size_t i = 1; i < list->n; i++)
+			if (items[i].parent == 0)
+				items[i].step++;
 	while (first < list->n)
 	{
 		size_t		end = first;
 		double		radius = 0.0;
 
-		ct_bulk_point(bulk, items[first].pivot, center);
-		while (end < list->n && items[end].own_page == items[first].own_page)
-		{
-			radius = Max(radius, radius_from(bulk, center, &items[end],
+		item_point(pack, list, first, center);
+		for (; end < list->n && items[end].own_page == items[first].own_page;
+			 end++)
+			radius = Max(radius, radius_from(pack, list, center, end,
 											 items[end].radius));
-			if (end > first)
-			{
-				if (items[end].parent < first)
-				{
-					items[end].parent = first;
-					items[end].flags |= CT_ENTRY_GROUP;
-				}
-				if (items[end].parent == 0)
-					items[end].step++;	/* step 1 is that of the groups */
-			}
-			end++;
-		}
-		if (first == 0)
+		if (first > 0)
+			flatten_page(pack, list, first, end, radius, root_radius);
+		else if (branch == NULL)
 			root_radius = radius;
-		else
-		{
-			items[first].parent = 0;
-			items[first].step = 1;
-			items[first].flags |= CT_ENTRY_GROUP;
-			items[first].top_radius = radius;
-			items[first].level = ct_level_of(&index->shape, radius);
-			items[first].parent_radius = root_radius;
-		}
 		first = end;
 	}
 	find_ends(list);
 	pfree(center);
 }
 
-/*
- * The list of the next height; gives promoted items their number as a root
- * of their page.
- */
+/* Numbers the roots of each page. */
 static void
-next_items(CtBulk *bulk, ItemList *list, ItemList *next)
+number_roots(ItemList *list)
 {
-	PackItem	   *items = list->items;
-	size_t	   *place = MemoryContextAllocHuge(bulk->context,
-											   sizeof(size_t) * list->n);
-	uint32		page = 0;
+	uint32		page = NO_PAGE;
 	int			number = 0;
 
-	next->size = 64;
-	next->n = 0;
-	next->items = MemoryContextAllocHuge(bulk->context,
-										 sizeof(PackItem) * next->size);
-	for (size_t i = 0; i < list->n; i++)
+	for (size_t i = list->nstubs; i < list->n; i++)
 	{
-		PackItem	   *item;
+		PackItem   *item = &list->items[i];
 
-		if (items[i].own_page != page)
+		if (item->own_page != page)
 		{
-			page = items[i].own_page;
+			page = item->own_page;
 			number = 0;
 		}
-		if (!items[i].promoted)
+		if (!item->promoted)
 			continue;
-		items[i].root = number++;
+		if (number > CT_MAX_ROOTS)
+			elog(ERROR, "too many roots for one page");
+		item->root = number++;
+	}
+}
+
+/* Adds the promoted items to the list of the next height. */
+static void
+next_items(CtPack *pack, int height)
+{
+	ItemList   *list = &pack->lists[height];
+	ItemList   *next = &pack->lists[height + 1];
+	uint32	   *place = allocate(pack, sizeof(uint32) * list->n);
+	int			size = pack->bulk->index->point_size;
+
+	if (next->n == 0)
+		for (size_t i = 0; i < list->nstubs; i++)
+			add_stub(pack, next, list->items[i].branch);
+	for (size_t i = 0; i < list->nstubs; i++)
+		place[i] = next->last[list->items[i].branch->depth];
+	for (size_t i = list->nstubs; i < list->n; i++)
+	{
+		const PackItem *from = &list->items[i];
+		PackItem   *item;
+
+		if (!from->promoted)
+			continue;
 		place[i] = next->n;
-		item = add_item(next);
-		*item = items[i];
+		next->total++;
+		item = add_item(pack, next);
+		*item = *from;
 		item->promoted = false;
-		item->parent = i == 0 ? 0 : place[items[i].parent];
-		item->page = page;
-		item->radius = items[i].top_radius;
+		item->parent = i == 0 ? 0 : place[from->parent];
+		item->page = next->nblocks + from->own_page;
+		item->child_root = from->root;
+		if (next->points && height == 0)
+			ct_bulk_point(pack->bulk, from->pivot,
+						  next->points + place[i] * size);
+		else if (next->points)
+			item_point(pack, list, i, next->points + place[i] * size);
+		if (item->branch)
+			note_branch(pack, next, item->branch, place[i]);
+		if (height == 0)
+			continue;			/* the way out is the cell */
+		item->radius = from->top_radius;
+		if (is_waiting(item))
+			item->radius = Min(item->radius, item->branch->kept);
 		/* what the parent keeps after its last promoted step */
 		if (i > 0)
 			next->items[item->parent].radius =
-				Min(next->items[item->parent].radius, items[i].parent_radius);
+				Min(next->items[item->parent].radius, from->parent_radius);
 	}
 	pfree(place);
 }
@@ -472,16 +704,16 @@ new_node(CtIndex *index, CtEdit *edit, CtPageKind kind, int height,
 
 /* Stores the vectors of all rows; returns their addresses in tree order. */
 static CtLocator *
-store_vectors(CtBulk *bulk, ItemList *list)
+store_vectors(CtPack *pack, ItemList *list)
 {
+	CtBulk	   *bulk = pack->bulk;
 	CtIndex    *index = bulk->index;
-	CtLocator  *locators = MemoryContextAllocHuge(bulk->context,
-												  sizeof(CtLocator) * bulk->n);
+	CtLocator  *locators = allocate(pack, sizeof(CtLocator) * bulk->n);
 	double	   *point = palloc(sizeof(double) * index->point_size);
 
-	for (size_t i = 0; i < list->n; i++)
+	for (size_t i = list->nstubs; i < list->n; i++)
 	{
-		PackItem	   *item = &list->items[i];
+		const PackItem *item = &list->items[i];
 
 		for (size_t row = item->first; row < item->first + item->n; row++)
 		{
@@ -494,8 +726,9 @@ store_vectors(CtBulk *bulk, ItemList *list)
 			locators[row] = ct_vector_store(index, point, pivot ?
 											CT_VECTOR_PIVOT : CT_VECTOR_ROW);
 		}
-		item->locator = locators[item->pivot];
 	}
+	for (size_t i = list->nstubs; i < list->n; i++)
+		list->items[i].locator = locators[list->items[i].pivot];
 	pfree(point);
 	return locators;
 }
@@ -589,10 +822,11 @@ put_basis(CtNode *node, LeafBasis *basis, const CtLocator *row_locators)
 }
 
 static void
-write_leaves(CtBulk *bulk, ItemList *list, PageRange *ranges, size_t npages)
+write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 {
+	CtBulk	   *bulk = pack->bulk;
 	CtIndex    *index = bulk->index;
-	CtLocator  *locators = index->external ? store_vectors(bulk, list) : NULL;
+	CtLocator  *locators = index->external ? store_vectors(pack, list) : NULL;
 	LeafBasis  *bases = index->space.model ?
 		palloc(sizeof(LeafBasis) * BASIS_BATCH) : NULL;
 	double	   *point = palloc(sizeof(double) * index->point_size);
@@ -610,7 +844,7 @@ write_leaves(CtBulk *bulk, ItemList *list, PageRange *ranges, size_t npages)
 					  bases);
 		for (size_t i = 0; i < ranges[p].n; i++)
 		{
-			PackItem	   *item = &list->items[ranges[p].first + i];
+			PackItem   *item = &list->items[ranges[p].first + i];
 
 			for (size_t row = item->first; row < item->first + item->n; row++)
 			{
@@ -643,10 +877,10 @@ write_leaves(CtBulk *bulk, ItemList *list, PageRange *ranges, size_t npages)
 
 /* Writes one routing page with items [first, first + n). */
 static BlockNumber
-write_routing(CtBulk *bulk, ItemList *list, size_t first, size_t n,
-			  int height, PageRange *children, CtPin root_pin)
+write_routing(CtPack *pack, ItemList *list, size_t first, size_t n,
+			  int height, CtPin root_pin)
 {
-	CtIndex    *index = bulk->index;
+	CtIndex    *index = pack->bulk->index;
 	CtEdit	   *edit = ct_edit_begin(index);
 	CtNode		node;
 	CtPin		pin = new_node(index, edit, CT_PAGE_ROUTING, height, root_pin,
@@ -657,12 +891,12 @@ write_routing(CtBulk *bulk, ItemList *list, size_t first, size_t n,
 
 	for (size_t i = 0; i < n; i++)
 	{
-		PackItem	   *item = &list->items[first + i];
+		PackItem   *item = &list->items[first + i];
 		CtEntryMeta *meta = &node.metas[i];
 		uint32		link = item->page - first_child;
 
 		if (!index->external)
-			ct_bulk_point(bulk, item->pivot, point);
+			item_point(pack, list, first + i, point);
 		ct_node_put_point(index, &node, i, point, item->locator);
 		node.radii[i] = item->radius;
 		memset(meta, 0, sizeof(CtEntryMeta));
@@ -676,7 +910,7 @@ write_routing(CtBulk *bulk, ItemList *list, size_t first, size_t n,
 		{
 			node.header->nchildren = link + 1;
 			memset(&node.links[link], 0, sizeof(CtLink));
-			node.links[link].block = children[item->page].block;
+			node.links[link].block = list->blocks[item->page];
 			node.links[link].incarnation = 1;
 			node.links[link].version = 1;
 		}
@@ -689,93 +923,162 @@ write_routing(CtBulk *bulk, ItemList *list, size_t first, size_t n,
 	return block;
 }
 
-/* Writes the tree, the root page (block CT_ROOT_BLOCK) last. */
-void
-ct_pack(CtBulk *bulk)
+/* Puts down where the pages are that the items of a list lead to. */
+static void
+add_blocks(CtPack *pack, ItemList *list, const PageRange *ranges, size_t n)
 {
-	CtIndex    *index = bulk->index;
-	ItemList	list;
-	ItemList	next;
-	PageRange  *ranges;
-	PageRange  *children;
-	size_t		npages;
-	int			height = 1;
-	CtPin		root_pin;
-
-	first_items(bulk, &list);
-	find_ends(&list);
-	npages = cut_pages(bulk, &list, true, &children);
-
-	/* every cell is known to the parent */
+	if (list->nblocks + n > list->blocks_size)
 	{
-		uint32		page = PG_UINT32_MAX;
-		int			number = 0;
+		list->blocks_size = Max(2 * list->blocks_size, list->nblocks + n);
+		list->blocks = list->blocks ?
+			repalloc_huge(list->blocks,
+						  sizeof(BlockNumber) * list->blocks_size) :
+			allocate(pack, sizeof(BlockNumber) * list->blocks_size);
+	}
+	for (size_t i = 0; i < n; i++)
+		list->blocks[list->nblocks++] = ranges[i].block;
+}
 
-		for (size_t i = 0; i < list.n; i++)
+/* Chooses which items of a list above height 0 are promoted. */
+static void
+choose_promoted(CtPack *pack, ItemList *list)
+{
+	size_t		n = list->n - list->nstubs;
+
+	if (promote(pack, list) > n / 4)
+	{
+		group_orphans(pack, list);
+		if (promote(pack, list) > n / 3)
 		{
-			if (list.items[i].own_page != page)
-			{
-				page = list.items[i].own_page;
-				number = 0;
-			}
-			list.items[i].root = number++;
-			list.items[i].page = page;
+			flatten(pack, list);
+			promote(pack, list);
 		}
 	}
-	if (index->space.model)
-		choose_landmarks(bulk, &list, children, npages);
-	write_leaves(bulk, &list, children, npages);
-	if (bulk->landmarks)
-		ct_landmarks_free(bulk->landmarks);
-	for (size_t i = 0; i < list.n; i++)
-		list.items[i].child_root = list.items[i].root;
+}
 
-	for (;;)
+/*
+ * Cuts all items of a height that there are into pages, writes these, and
+ * hands what has to be promoted to the next height.
+ */
+static void
+cut_segment(CtPack *pack, int height)
+{
+	ItemList   *list = &pack->lists[height];
+	ItemList   *next = &pack->lists[height + 1];
+	PageRange  *ranges;
+	size_t		npages;
+
+	if (height + 2 >= MAX_HEIGHT)
+		elog(ERROR, "tree is too high");
+	refresh_branches(pack, list);
+	find_ends(list);
+	npages = cut_pages(pack, list, height == 0, &ranges);
+	if (height == 0)
 	{
-		bool		fits;
-
-		for (size_t i = 0; i < list.n; i++)
-			list.items[i].promoted = false;
-		fits = list.n <= (size_t) index->routing.capacity * ROUTING_FILL_MAX / 100 &&
-			npages <= (size_t) index->routing.max_children / 2;
-		if (fits)
-			break;
-		find_ends(&list);
-		npages = cut_pages(bulk, &list, false, &ranges);
-		if (promote(&list) > list.n / 4)
-		{
-			group_orphans(bulk, &list);
-			if (promote(&list) > list.n / 3)
-			{
-				flatten(bulk, &list);
-				promote(&list);
-			}
-		}
-		next_items(bulk, &list, &next);
-		if (next.n >= list.n)
-			elog(ERROR, "could not reduce %zu entries of height %d",
-				 list.n, height);
+		/* every cell is known to the parent */
+		for (size_t i = 0; i < list->n; i++)
+			list->items[i].promoted = true;
+		number_roots(list);
+		if (pack->bulk->index->space.model)
+			choose_landmarks(pack->bulk, list, ranges, npages);
+		write_leaves(pack, list, ranges, npages);
+		if (pack->bulk->landmarks)
+			ct_landmarks_free(pack->bulk->landmarks);
+		pack->bulk->landmarks = NULL;
+	}
+	else
+	{
+		choose_promoted(pack, list);
+		number_roots(list);
 		for (size_t p = 0; p < npages; p++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			ranges[p].block = write_routing(bulk, &list, ranges[p].first,
-											ranges[p].n, height, children,
-											CT_NO_PIN);
+			ranges[p].block = write_routing(pack, list, ranges[p].first,
+											ranges[p].n, height, CT_NO_PIN);
 		}
-		pfree(children);
-		pfree(list.items);
-		list = next;
-		for (size_t i = 0; i < list.n; i++)
-			list.items[i].child_root = list.items[i].root;
-		children = ranges;
-		height++;
+	}
+	next_items(pack, height);
+	add_blocks(pack, next, ranges, npages);
+	pfree(ranges);
+	list->n = list->nstubs = list->nblocks = 0;
+	list->cut = true;
+}
+
+/* Begins to write the tree. */
+CtPack *
+ct_pack_begin(CtBulk *bulk)
+{
+	CtPack	   *pack = MemoryContextAllocZero(bulk->context, sizeof(CtPack));
+	Size		item = sizeof(PackItem) + bulk->index->vector_bytes;
+
+	pack->bulk = bulk;
+	pack->enough = Max(bulk->memory / SEGMENT_SHARE / item,
+					   (Size) bulk->index->routing.capacity * SEGMENT_PAGES);
+	return pack;
+}
+
+/*
+ * Writes the tree that is in memory: the next one below the branch `above`, or
+ * (NULL) the only one.
+ */
+void
+ct_pack_tree(CtPack *pack, CtBranch *above)
+{
+	ItemList   *cells = &pack->lists[0];
+
+	ct_bulk_phase(pack->bulk, CT_BULK_WRITE);
+	first_items(pack, above);
+	cut_segment(pack, 0);
+	pfree(cells->items);
+	cells->items = NULL;
+	cells->size = 0;
+	if (above)
+		for (int height = 1;
+			 pack->lists[height].n - pack->lists[height].nstubs > pack->enough;
+			 height++)
+			cut_segment(pack, height);
+}
+
+/* Writes what is above the trees, the root page (CT_ROOT_BLOCK) last. */
+void
+ct_pack_end(CtPack *pack)
+{
+	CtIndex    *index = pack->bulk->index;
+	int			height = 1;
+	ItemList   *list;
+	CtPin		root_pin;
+
+	for (;; height++)
+	{
+		list = &pack->lists[height];
+		if (!list->cut &&
+			list->n <= (size_t) index->routing.capacity * ROUTING_FILL_MAX / 100 &&
+			list->nblocks <= (uint32) index->routing.max_children / 2)
+			break;
+		if (list->n > list->nstubs)
+			cut_segment(pack, height);
+		if (pack->lists[height + 1].total >= list->total)
+			elog(ERROR, "could not reduce %zu entries of height %d",
+				 list->total, height);
 	}
 
-	list.items[0].promoted = true;
-	list.items[0].root = 0;
+	refresh_branches(pack, list);
+	list->items[0].promoted = true;
+	list->items[0].root = 0;
 	root_pin = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
-	write_routing(bulk, &list, 0, list.n, height, children, root_pin);
+	write_routing(pack, list, 0, list->n, height, root_pin);
 	ct_unpin(root_pin);
-	pfree(children);
-	pfree(list.items);
+	for (int h = 0; h <= height; h++)
+	{
+		list = &pack->lists[h];
+		if (list->items)
+			pfree(list->items);
+		if (list->points)
+			pfree(list->points);
+		if (list->blocks)
+			pfree(list->blocks);
+		if (list->last)
+			pfree(list->last);
+	}
+	pfree(pack);
 }
