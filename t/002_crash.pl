@@ -150,4 +150,7 @@ foreach my $table (sort keys %queries)
 	exact_ok($node, $table, $queries{$table}, "$table, last vacuum");
 }
 
+# nor did a session of the load meet with anything
+unlike(slurp_file($node->logfile), qr/corrupted page/, 'no damage seen');
+
 done_testing();
