@@ -73,7 +73,9 @@ read_model(CtIndex *index)
 		ct_unpin(pin);
 	}
 	model = ct_model_keep((CtModel *) image, meta->model_bytes);
-	if (model == NULL)
+	if (model == NULL ||
+		memcmp(model->fingerprint, meta->model_fingerprint,
+			   CT_FINGERPRINT_BYTES) != 0)
 		ct_page_corrupted(index, CT_ROOT_BLOCK + 1,
 						  "The index's copy of its model is damaged.");
 	pfree(image);

@@ -158,9 +158,10 @@ store_at(CtIndex *index, BlockNumber block, const double *point, int state,
 
 	if (block == InvalidBlockNumber || block >= ct_block_count(index))
 		return false;
-	pins[0] = ct_pin(index, block, CT_LOCK_EXCLUSIVE);
+	/* the free space map also names pages that a crash left empty */
+	pins[0] = ct_pin_new_allowed(index, block, CT_LOCK_EXCLUSIVE);
 	page = ct_pin_page(pins[0]);
-	found = is_part(index, page, 0);
+	found = !ct_page_is_new(page) && is_part(index, page, 0);
 	if (found)
 	{
 		while (slot < index->vectors_per_group &&
@@ -215,8 +216,9 @@ store_in_free_slot(CtIndex *index, const double *point, int state,
 	/* the map was wrong, or this is a page for ct_new_page */
 	if (block < ct_block_count(index))
 	{
-		pin = ct_pin(index, block, CT_LOCK_SHARE);
-		if (ct_page_kind(ct_pin_page(pin)) == CT_PAGE_VECTOR)
+		pin = ct_pin_new_allowed(index, block, CT_LOCK_SHARE);
+		if (!ct_page_is_new(ct_pin_page(pin)) &&
+			ct_page_kind(ct_pin_page(pin)) == CT_PAGE_VECTOR)
 			RecordPageWithFreeSpace(index->rel, block, 0);
 		ct_unpin(pin);
 	}

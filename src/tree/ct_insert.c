@@ -27,6 +27,9 @@
 /* other backends cannot be in the way more often than this */
 #define MAX_ATTEMPTS	100000
 
+/* no row needs more room than so many splits make */
+#define MAX_SPLITS		1000
+
 /* one page of a descent */
 typedef struct Step
 {
@@ -580,6 +583,7 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 	Insertion  *ins = palloc0(sizeof(Insertion));
 	bool		done = false;
 	int			attempts = 0;
+	int			splits = 0;
 
 	ins->index = index;
 	ins->point = point;
@@ -596,7 +600,7 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 		int			crowded = -1;
 
 		CHECK_FOR_INTERRUPTS();
-		if (++attempts > MAX_ATTEMPTS)
+		if (++attempts > MAX_ATTEMPTS || splits > MAX_SPLITS)
 			ct_page_corrupted(index, ins->path[ins->depth].link.block,
 							  "The page never agrees with the link to it.");
 		done = descend(ins, &full_depth, &crowded);
@@ -609,6 +613,7 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 			MemoryContext old = MemoryContextSwitchTo(context);
 
 			make_room(ins, done ? ins->depth : full_depth, crowded);
+			splits++;
 			MemoryContextSwitchTo(old);
 			MemoryContextDelete(context);
 		}

@@ -15,6 +15,9 @@
 
 #include "ct_tree.h"
 
+/* vacuum cannot free pages under one walk more often than this */
+#define MAX_RESTARTS		10000
+
 static void
 start_chain(CtIndex *index)
 {
@@ -129,10 +132,13 @@ ct_nulls_collect(CtIndex *index, ItemPointerData **tids)
 	BlockNumber block;
 	uint32		incarnation;
 	CtPin		pin;
+	int64		pages;
+	int			restarts = 0;
 
 	*tids = palloc(sizeof(ItemPointerData) * size);
 again:
 	n = 0;
+	pages = 0;
 	pin = ct_pin(index, CT_META_BLOCK, CT_LOCK_SHARE);
 	block = ct_meta(ct_pin_page(pin))->nulls_head;
 	incarnation = ct_meta(ct_pin_page(pin))->nulls_head_incarnation;
@@ -149,10 +155,13 @@ again:
 			ct_special(page)->incarnation != incarnation)
 		{
 			ct_unpin(pin);
+			if (++restarts > MAX_RESTARTS)
+				ct_page_corrupted(index, block,
+								  "The page never agrees with the link to it.");
 			goto again;
 		}
 		here = ct_nulls_header(page)->ntids;
-		if (n > (int64) ct_block_count(index) * CT_NULLS_CAPACITY)
+		if (++pages > ct_block_count(index))
 			ct_page_corrupted(index, block, "The chain of NULLs is a circle.");
 		if (n + here > size)
 		{

@@ -29,6 +29,7 @@
 
 #include "common/hashfn.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "ct_tree.h"
 
@@ -132,6 +133,7 @@ struct CtSearch
 	PGAlignedBlock *copy;		/* of a page, or NULL */
 
 	int64		restarts;		/* in a row, without a row returned */
+	bool		restarted;		/* ever: rows may come again */
 	bool		no_dims;		/* no row but NULLs when the search began */
 	bool		returned_any;
 	CtResult	last;			/* row returned last */
@@ -599,7 +601,7 @@ expand_routing(CtSearch *search, const CtNode *node, const QueueItem *item)
 			ct_page_corrupted(index, item->block, "Entry refers to nothing.");
 		if (bound < bounds[meta->child])
 			bounds[meta->child] = bound;
-		if (cell_dists)
+		if (cell_dists && ct_radius_decides(&search->space, node->radii[i]))
 			cell_dists[meta->child * (CT_MAX_ROOTS + 1) + meta->child_root] =
 				search->dist[i];
 	}
@@ -640,6 +642,7 @@ visit_page(CtSearch *search, const QueueItem *item)
 		if (++search->restarts > MAX_RESTARTS)
 			ct_page_corrupted(index, item->block,
 							  "The page never agrees with the link to it.");
+		search->restarted = true;
 		restart(search);
 		return;
 	}
@@ -772,6 +775,7 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 						  Max(Max(index->routing.capacity,
 								  index->leaf.capacity), 1));
 	search->restarts = 0;
+	search->restarted = false;
 	search->bounds = palloc(sizeof(double) *
 							Max(Max(index->routing.capacity,
 									index->leaf.capacity), 1));
@@ -785,16 +789,29 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	MemoryContextSwitchTo(old);
 }
 
-/* Was this row returned before a restart? */
+/*
+ * Was this row returned before a restart?  Without one, a row that belongs
+ * before the last one shows that a bound was wrong.
+ */
 static bool
 already_returned(CtSearch *search, const CtResult *result)
 {
+	bool		before;
+
 	if (!search->returned_any)
 		return false;
 	if (result->dist != search->last.dist)
-		return result->dist < search->last.dist;
-	return ItemPointerCompare((ItemPointer) &result->tid,
-							  &search->last.tid) <= 0;
+		before = result->dist < search->last.dist;
+	else
+		before = ItemPointerCompare((ItemPointer) &result->tid,
+									&search->last.tid) <= 0;
+	if (before && !search->restarted)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" returned rows out of order",
+						RelationGetRelationName(search->index->rel)),
+				 errhint("Please REINDEX it.")));
+	return before;
 }
 
 /* Takes the first row of the cursor at the top of the queue, if it is exact. */
