@@ -29,7 +29,6 @@
 
 #include "common/hashfn.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 
 #include "ct_tree.h"
 
@@ -789,29 +788,16 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * Was this row returned before a restart?  Without one, a row that belongs
- * before the last one shows that a bound was wrong.
- */
+/* Does this row belong before the last one returned, or is it that one? */
 static bool
-already_returned(CtSearch *search, const CtResult *result)
+is_behind(const CtSearch *search, const CtResult *result)
 {
-	bool		before;
-
 	if (!search->returned_any)
 		return false;
 	if (result->dist != search->last.dist)
-		before = result->dist < search->last.dist;
-	else
-		before = ItemPointerCompare((ItemPointer) &result->tid,
-									&search->last.tid) <= 0;
-	if (before && !search->restarted)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" returned rows out of order",
-						RelationGetRelationName(search->index->rel)),
-				 errhint("Please REINDEX it.")));
-	return before;
+		return result->dist < search->last.dist;
+	return ItemPointerCompare((ItemPointer) &result->tid,
+							  (ItemPointer) &search->last.tid) <= 0;
 }
 
 /* Takes the first row of the cursor at the top of the queue, if it is exact. */
@@ -894,10 +880,21 @@ ct_search_next(CtSearch *search, CtResult *result)
 			search->stats.subtrees_pruned--;
 			visit_page(search, &item);
 		}
-		else if (take_row(search, result) && !already_returned(search, result))
+		else if (take_row(search, result))
 		{
+			bool		behind = is_behind(search, result);
+
+			/*
+			 * After a restart these rows have been returned before.  Without
+			 * one they came while the search ran, and are not visible to it.
+			 * No row is returned twice in succession in any case.
+			 */
+			if (behind && (search->restarted ||
+						   ItemPointerEquals(&result->tid, &search->last.tid)))
+				continue;
 			result->isnull = search->report == CT_REPORT_NULL;
-			search->last = *result;
+			if (!behind)
+				search->last = *result;
 			search->restarts = 0;
 			search->returned_any = true;
 			found = true;
