@@ -51,15 +51,6 @@ typedef struct CtOpclass
 #define CT_STRATEGY_CORE_DISTANCE	2	/* <-> of built-in point */
 #define CT_NSTRATEGIES				2
 
-/* phases of pg_stat_progress_create_index */
-#define CT_PHASE_LOAD	2
-#define CT_PHASE_DIVIDE	3
-#define CT_PHASE_FEATURES	4
-#define CT_PHASE_TREE	5
-#define CT_PHASE_RADII	6
-#define CT_PHASE_WRITE	7
-#define CT_PHASE_LOG	8
-
 /* counters of this session, for covertree_scan_stats() */
 typedef struct CtScanStats
 {

@@ -86,13 +86,6 @@ struct CtBulk
 	CtSpoolPart spooled;		/* all rows */
 };
 
-/* phases of a build, in the order of their occurrence */
-#define CT_BULK_DIVIDE		3
-#define CT_BULK_FEATURES	4
-#define CT_BULK_TREE		5
-#define CT_BULK_RADII		6
-#define CT_BULK_WRITE		7
-
 /* ct_bulk.c */
 extern const CtSpace *ct_bulk_shape(const CtBulk *bulk);
 extern const CtSpace *ct_bulk_cover(const CtBulk *bulk);

@@ -148,6 +148,10 @@ extern double ct_model_correlation(const CtModel *model,
 								   const CtKernelTable *kernels,
 								   const double *x, const double *y);
 
+/* Have two records the same coordinates?  (-0 equals 0.) */
+extern bool ct_model_same_place(const CtModel *model, const double *x,
+								const double *y);
+
 /* d of two records: sqrt(1 - |rho|) */
 extern double ct_model_distance(const CtModel *model,
 								const CtKernelTable *kernels,

@@ -69,20 +69,6 @@ extern void ct_projection_fit(const CtSpace *space, int ncandidates,
 							  CtProjectionFit *fit, CtShares *shares);
 
 /*
- * Chooses a basis for n rows among ncandidates pivots.
- *
- * cross[c * n + i] is the correlation of candidate c and row i, gram[c *
- * ncandidates + d] that of two candidates, each with an error of at most
- * slack.  Fills chosen (numbers of candidates, best first), factor (by rows)
- * and *inverse_norm; returns how many pivots were chosen, at most limit.
- * cross is destroyed.
- */
-extern int	ct_projection_choose(int n, int ncandidates, double *cross,
-								 const double *gram, double slack, int limit,
-								 int *chosen, float *factor,
-								 double *inverse_norm);
-
-/*
  * Shares of a query or row whose correlations with the basis' pivots are rho,
  * with errors of at most slack.
  */

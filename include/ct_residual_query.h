@@ -39,8 +39,8 @@ extern void ct_residual_query_read(Datum value, CtResidualQuery *query);
  * costs more than all else that a row costs.  The memo holds one query and one
  * row; it is asked by content, so it does not matter who asks.
  */
-extern void ct_residual_memo_query(const CtResidualQuery *query);
-extern void ct_residual_memo_row(const double *location, double dist);
+extern void ct_residual_memo_note(const CtResidualQuery *query,
+								  const double *location, double dist);
 extern bool ct_residual_memo_ask(const CtResidualQuery *query,
 								 const double *location, int dims,
 								 double *dist);

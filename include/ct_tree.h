@@ -86,6 +86,15 @@ extern void ct_nulls_insert(CtIndex *index, ItemPointer tid);
 extern int	ct_compare_tids(const void *a, const void *b);
 extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
 
+/* phases of pg_stat_progress_create_index, after core's initial one */
+#define CT_PHASE_LOAD		2
+#define CT_PHASE_DIVIDE		3
+#define CT_PHASE_FEATURES	4
+#define CT_PHASE_TREE		5
+#define CT_PHASE_RADII		6
+#define CT_PHASE_WRITE		7
+#define CT_PHASE_LOG		8
+
 /* ct_bulk.c */
 typedef struct CtBulk CtBulk;
 

@@ -316,5 +316,12 @@ SELECT q, ct_same('rer_far', format('residual_query(''rer_far'', %L)', q)), ct_s
 SELECT id, pt <~> residual_query('rer_far', '{1e6,1e6}') AS d FROM rer_far ORDER BY pt <~> residual_query('rer_far', '{1e6,1e6}') LIMIT 3;
 DROP TABLE rer_far;
 
+-- places so near to each other that the squares of their differences vanish
+SELECT covertree_create_model('rer_near', 'rbf', '{1}', '{{0.3}}');
+CREATE TABLE rer_near AS SELECT i AS id, ARRAY[i * 2.0::float8 ^ (-700)] AS pt FROM generate_series(1, 500) AS i;
+CREATE INDEX rer_near_pt ON rer_near USING covertree (pt float8_residual_ops (model = 'rer_near'));
+SELECT ct_check('rer_near'), ct_same('rer_near', 'residual_query(''rer_near'', ''{0.2}'')'), ct_same('rer_near', 'residual_query(''rer_near'', ''{0}'')', 7);
+DROP TABLE rer_near;
+
 DROP FUNCTION rer_try, rer_copies;
 SELECT count(covertree_drop_model(name)::text) FROM covertree_model WHERE name LIKE 'rer%';

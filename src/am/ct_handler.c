@@ -16,6 +16,7 @@
 #include "utils/rel.h"
 
 #include "ct_am.h"
+#include "ct_tree.h"
 
 PG_FUNCTION_INFO_V1(covertree_handler);
 PG_FUNCTION_INFO_V1(covertree_float8_euclidean_support);

@@ -32,7 +32,7 @@ typedef struct ScanState
 	double	   *location;		/* of the query */
 	double	   *query;			/* residual index: its record, or NULL */
 	double	   *row;			/* location of the row returned last */
-	CtResidualQuery memo;		/* the query, for ct_residual_memo_query() */
+	CtResidualQuery memo;		/* the query, for ct_residual_memo_note() */
 	bool		started;
 	bool		core_distance;	/* report the bits of core's <-> */
 } ScanState;
@@ -198,8 +198,7 @@ ctgettuple(IndexScanDesc scan, ScanDirection direction)
 	if (state->query && !result.isnull)
 	{
 		ct_vector_location(state->index, result.locator, state->row);
-		ct_residual_memo_query(&state->memo);
-		ct_residual_memo_row(state->row, result.dist);
+		ct_residual_memo_note(&state->memo, state->row, result.dist);
 	}
 	scan->xs_orderbyvals[0] = Float8GetDatum(result.dist);
 	scan->xs_orderbynulls[0] = result.isnull;

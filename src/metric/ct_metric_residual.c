@@ -29,15 +29,6 @@ residual_distance(const CtSpace *space, const double *query,
 	return ct_model_distance(space->model, space->kernels, query, vector);
 }
 
-static bool
-same_place(const CtSpace *space, const double *x, const double *y)
-{
-	for (int j = 0; j < space->dims; j++)
-		if (x[j] != y[j])
-			return false;
-	return true;
-}
-
 /* residual variance without the nugget */
 static double
 place_variance(const CtModel *model, double p)
@@ -57,7 +48,7 @@ place_correlation(const CtSpace *space, const double *x, const double *y)
 	double		q = y[model->dims];
 	double		rho;
 
-	if (same_place(space, x, y))
+	if (ct_model_same_place(model, x, y))
 		return 1.0;
 	rho = fabs(ct_model_correlation(model, space->kernels, x, y)) *
 		(sqrt(p / place_variance(model, p)) * sqrt(q / place_variance(model, q)));

@@ -454,11 +454,10 @@ ct_model_expand(const CtModel *model, const CtKernelTable *kernels, size_t n,
 
 /* -------- correlation and distance, symmetric to the bit -------- */
 
-/* -0 equals 0 */
-static bool
-same_coordinates(const double *x, const double *y, size_t dims)
+bool
+ct_model_same_place(const CtModel *model, const double *x, const double *y)
 {
-	for (size_t j = 0; j < dims; j++)
+	for (size_t j = 0; j < model->dims; j++)
 		if (x[j] != y[j])
 			return false;
 	return true;
@@ -473,7 +472,7 @@ ct_model_correlation(const CtModel *model, const CtKernelTable *kernels,
 	double		covariance;
 	double		rho;
 
-	if (model->nugget == 0.0 && same_coordinates(x, y, dims))
+	if (model->nugget == 0.0 && ct_model_same_place(model, x, y))
 		return 1.0;
 	covariance = ct_model_covariance(model, x, y) -
 		kernels->dot_f64(x + dims + 1, y + dims + 1, model->m);
@@ -489,7 +488,7 @@ double
 ct_model_distance(const CtModel *model, const CtKernelTable *kernels,
 				  const double *x, const double *y)
 {
-	return sqrt(1.0 - fabs(ct_model_correlation(model, kernels, x, y)));
+	return ct_correlation_distance(ct_model_correlation(model, kernels, x, y));
 }
 
 /* -------- error bounds, see the head of this file -------- */

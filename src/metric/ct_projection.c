@@ -95,13 +95,19 @@ best_candidate(int n, int ncandidates, const double *cross,
 }
 
 /*
+ * Chooses a basis of at most limit pivots for n rows among ncandidates.
  * Greedy: a partial Cholesky factorization of the candidates' Gram matrix,
  * each time with the candidate that leaves least of the rows.
+ *
+ * cross[c * n + i] is the correlation of candidate c and row i, gram[c *
+ * ncandidates + d] that of two candidates, each with an error of at most
+ * slack.  Fills chosen (numbers of candidates, best first), factor (by rows)
+ * and *inverse_norm; returns how many pivots were chosen.  cross is destroyed.
  */
-int
-ct_projection_choose(int n, int ncandidates, double *cross,
-					 const double *gram, double slack, int limit,
-					 int *chosen, float *factor, double *inverse_norm)
+static int
+choose_basis(int n, int ncandidates, double *cross, const double *gram,
+			 double slack, int limit, int *chosen, float *factor,
+			 double *inverse_norm)
 {
 	double		ridge = limit * slack + RIDGE;
 	double		rest[CT_BASIS_CANDIDATES];
@@ -227,10 +233,9 @@ ct_projection_fit(const CtSpace *space, int ncandidates,
 			cross[c * nrows + i] = kept[c * nrows + i] =
 				ct_model_correlation(model, space->kernels, candidates[c], rows[i]);
 	}
-	fit->n = ct_projection_choose(nrows, ncandidates, cross, gram,
-								  ct_model_slack(model, least, least),
-								  CT_BASIS_SIZE, fit->chosen, fit->factor,
-								  &fit->inverse_norm);
+	fit->n = choose_basis(nrows, ncandidates, cross, gram,
+						  ct_model_slack(model, least, least), CT_BASIS_SIZE,
+						  fit->chosen, fit->factor, &fit->inverse_norm);
 	fit->min_variance = least;
 	projection.n = fit->n;
 	projection.factor = fit->factor;

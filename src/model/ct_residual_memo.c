@@ -19,34 +19,31 @@
 
 static struct
 {
-	int			dims;			/* 0: no query */
-	bool		has_row;
+	int			dims;			/* 0: empty */
 	uint8		fingerprint[CT_FINGERPRINT_BYTES];
 	double		query[MEMO_DIMS];
 	double		row[MEMO_DIMS];
 	double		dist;
 }			memo;
 
-/* A scan for this query begins. */
-void
-ct_residual_memo_query(const CtResidualQuery *query)
-{
-	memo.has_row = false;
-	memo.dims = query->dims <= MEMO_DIMS ? query->dims : 0;
-	memcpy(memo.fingerprint, query->fingerprint, CT_FINGERPRINT_BYTES);
-	memcpy(memo.query, query->location, sizeof(double) * memo.dims);
-}
-
 /*
- * It has returned a row at this location (of the query's dimension) and
- * distance.
+ * A scan for this query has returned a row at this location (of the query's
+ * dimension) and distance.
  */
 void
-ct_residual_memo_row(const double *location, double dist)
+ct_residual_memo_note(const CtResidualQuery *query, const double *location,
+					  double dist)
 {
-	memcpy(memo.row, location, sizeof(double) * memo.dims);
+	Size		size = sizeof(double) * query->dims;
+
+	memo.dims = 0;
+	if (query->dims > MEMO_DIMS)
+		return;
+	memcpy(memo.fingerprint, query->fingerprint, CT_FINGERPRINT_BYTES);
+	memcpy(memo.query, query->location, size);
+	memcpy(memo.row, location, size);
 	memo.dist = dist;
-	memo.has_row = true;
+	memo.dims = query->dims;
 }
 
 /*
@@ -59,7 +56,7 @@ ct_residual_memo_ask(const CtResidualQuery *query, const double *location,
 {
 	Size		size = sizeof(double) * dims;
 
-	if (!memo.has_row || dims != memo.dims || query->dims != dims ||
+	if (memo.dims == 0 || dims != memo.dims || query->dims != dims ||
 		memcmp(memo.row, location, size) != 0 ||
 		memcmp(memo.query, query->location, size) != 0 ||
 		memcmp(memo.fingerprint, query->fingerprint, CT_FINGERPRINT_BYTES) != 0)

@@ -601,6 +601,33 @@ net_fits(const CtBulk *bulk, size_t first, size_t n, double reach, int limit)
 }
 
 /*
+ * Replaces the distances of a range to its pivot, the first row, by distances
+ * of places, and finds the farthest row.  Returns false, with the distances as
+ * they were, where all places look alike: coordinates may differ by so little
+ * that the difference in lengthscales is no number above zero.
+ */
+static bool
+measure_places(CtBulk *bulk, size_t first, size_t n, double *pivot,
+			   bool shared, size_t *far)
+{
+	double	   *places = bulk->scratch + first;
+	size_t		farthest = 0;
+
+	range_add_pivot(bulk, first, n, 0, 0, pivot, shared, true);
+	for (size_t i = 1; i < n; i++)
+		if (places[i] > places[farthest])
+			farthest = i;
+	if (places[farthest] == 0.0)
+	{
+		range_distances(bulk, pivot, first, n, false, bulk->dist + first);
+		return false;
+	}
+	memcpy(bulk->dist + first, places, sizeof(double) * n);
+	*far = farthest;
+	return true;
+}
+
+/*
  * Opens the range of a node.  Appends nodes for the new pivots to the list
  * and shrinks the node's own range.  Returns false when the node is a cell.
  * bulk->dist holds the distances of the rows to the node's pivot.
@@ -651,18 +678,10 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 
 	memset(bulk->owner + first, 0, sizeof(uint16) * n);
 	pivots[0] = 0;
-	by_place = index->shape.model && !net_fits(bulk, first, n, reach, limit);
+	by_place = index->shape.model && !net_fits(bulk, first, n, reach, limit) &&
+		measure_places(bulk, first, n, work, shared, &far);
 	if (by_place)
-	{
 		reach = 0.0;
-		far = range_add_pivot(bulk, first, n, 0, 0, work, shared, true);
-		for (size_t i = 0; i < n; i++)
-		{
-			bulk->dist[first + i] = bulk->scratch[first + i];
-			if (bulk->dist[first + i] > bulk->dist[first + far])
-				far = i;
-		}
-	}
 	while (bulk->dist[first + far] > reach && k < limit)
 	{
 		pivots[k] = far;
@@ -1037,15 +1056,15 @@ ct_bulk_build(CtBulk *bulk)
 {
 	if (bulk->locations)
 	{
-		ct_bulk_phase(bulk, CT_BULK_FEATURES);
+		ct_bulk_phase(bulk, CT_PHASE_FEATURES);
 		expand_rows(bulk);
 	}
-	ct_bulk_phase(bulk, CT_BULK_TREE);
+	ct_bulk_phase(bulk, CT_PHASE_TREE);
 	start_tree(bulk);
 	build_nodes(bulk);
 	if (!bulk->index->shape_is_cover)
 	{
-		ct_bulk_phase(bulk, CT_BULK_RADII);
+		ct_bulk_phase(bulk, CT_PHASE_RADII);
 		measure_radii(bulk);
 	}
 	pfree(bulk->target);

@@ -519,7 +519,7 @@ divide_part(Divide *divide, CtSpoolPart *part, CtSpoolPart *parts)
 	Pivots		pivots;
 	int			n;
 
-	ct_bulk_phase(divide->bulk, CT_BULK_DIVIDE);
+	ct_bulk_phase(divide->bulk, CT_PHASE_DIVIDE);
 	if (part->same || !choose_pivots(divide, part, &pivots))
 	{
 		n = Min(part->n / divide->limit + 1, divide->fanout);

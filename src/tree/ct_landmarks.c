@@ -24,6 +24,7 @@
 #include <math.h>
 
 #include "ct_bulk.h"
+#include "ct_point.h"
 
 /* rows of a block, of its sample, and for each landmark */
 #define BLOCK_ROWS		8192
@@ -180,11 +181,18 @@ choose_in_block(const CtBulk *bulk, SortRow *all, Block *block)
 	}
 }
 
+/* The coordinates of a record, in lengthscales. */
+static void
+place_of(const CtModel *model, const double *record, double *place)
+{
+	for (int j = 0; j < (int) model->dims; j++)
+		place[j] = record[j] / ct_model_lengthscale(model)[j];
+}
+
 static void
 add_landmark(const CtBulk *bulk, CtLandmarks *landmarks, size_t row)
 {
 	const CtModel *model = bulk->index->space.model;
-	double	   *place;
 
 	if (landmarks->chosen[row])
 		return;
@@ -196,9 +204,8 @@ add_landmark(const CtBulk *bulk, CtLandmarks *landmarks, size_t row)
 		landmarks->places = repalloc_huge(landmarks->places,
 										  sizeof(double) * landmarks->size * model->dims);
 	}
-	place = landmarks->places + landmarks->n * model->dims;
-	for (int j = 0; j < (int) model->dims; j++)
-		place[j] = ct_bulk_record(bulk, row)[j] / ct_model_lengthscale(model)[j];
+	place_of(model, ct_bulk_record(bulk, row),
+			 landmarks->places + landmarks->n * model->dims);
 	landmarks->chosen[row] = true;
 	landmarks->rows[landmarks->n++] = row;
 }
@@ -214,30 +221,31 @@ nearest_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
 	const CtModel *model = bulk->index->space.model;
 	int			dims = model->dims;
 	double		dist[NEAREST];
+	double		own[CT_MAX_DIMS];
 	int			found = 0;
 
+	place_of(model, record, own);
 	for (size_t i = first; i < landmarks->n; i++)
 	{
 		double		sum = 0.0;
-		int			place;
+		int			rank;
 
 		for (int j = 0; j < dims; j++)
 		{
-			double		x = record[j] / ct_model_lengthscale(model)[j] -
-				landmarks->places[i * dims + j];
+			double		x = own[j] - landmarks->places[i * dims + j];
 
 			sum += x * x;
 		}
 		if (found == NEAREST && !(sum < dist[NEAREST - 1]))
 			continue;
-		place = found < NEAREST ? found++ : NEAREST - 1;
-		for (; place > 0 && dist[place - 1] > sum; place--)
+		rank = found < NEAREST ? found++ : NEAREST - 1;
+		for (; rank > 0 && dist[rank - 1] > sum; rank--)
 		{
-			dist[place] = dist[place - 1];
-			nearest[place] = nearest[place - 1];
+			dist[rank] = dist[rank - 1];
+			nearest[rank] = nearest[rank - 1];
 		}
-		dist[place] = sum;
-		nearest[place] = landmarks->rows[i];
+		dist[rank] = sum;
+		nearest[rank] = landmarks->rows[i];
 	}
 	return found;
 }

@@ -1026,7 +1026,7 @@ ct_pack_tree(CtPack *pack, CtBranch *above)
 {
 	ItemList   *cells = &pack->lists[0];
 
-	ct_bulk_phase(pack->bulk, CT_BULK_WRITE);
+	ct_bulk_phase(pack->bulk, CT_PHASE_WRITE);
 	first_items(pack, above);
 	cut_segment(pack, 0);
 	pfree(cells->items);
