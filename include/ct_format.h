@@ -172,6 +172,9 @@ StaticAssertDecl(sizeof(CtEntryMeta) == 8, "CtEntryMeta must be 8 bytes");
 /* intermediate pivot: groups rows or children, not part of a level's net */
 #define CT_ENTRY_GROUP		0x01
 
+/* links have boxes in spaces of at most so many dimensions (ct_box.c) */
+#define CT_BOX_DIMS		16
+
 /* points of at most this many bytes stand in the node's own columns */
 #define CT_INLINE_BYTES		256
 
@@ -179,6 +182,7 @@ typedef struct CtLayout
 {
 	int			capacity;
 	int			max_children;	/* routing pages only */
+	int			usable_children;	/* but for separate_children() */
 	int			points;			/* offsets of columns; 0: no such column */
 	int			locators;
 	int			deltas;			/* leaf: cover distance to the cell's pivot */
@@ -187,6 +191,7 @@ typedef struct CtLayout
 	int			shares;
 	int			radii;
 	int			links;
+	int			boxes;			/* by link; 0 in many dimensions */
 	int			metas;
 	int			tids;
 	int			cells;

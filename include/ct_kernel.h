@@ -112,6 +112,18 @@ typedef struct CtKernelTable
 								   size_t stride, size_t n, size_t dim,
 								   double *dist);
 
+	/*
+	 * Distances of location q to n boxes whose limits are stored by column:
+	 * the lower limit of box i in dimension j is boxes[j * stride + i], the
+	 * upper one boxes[(dim + j) * stride + i].  A leg is how far q is below the
+	 * one or above the other, or zero; the squares of the legs are added in
+	 * increasing order of j, each rounded, and may vanish or overflow.  Writes
+	 * n doubles and nothing beyond, and reads no other box.
+	 */
+	void		(*box_distances) (const double *q, const float *boxes,
+								  size_t stride, size_t n, size_t dim,
+								  double *dist);
+
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);
 

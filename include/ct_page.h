@@ -70,10 +70,18 @@ typedef struct CtNode
 	float	   *shares;			/* by column */
 	double	   *radii;
 	CtLink	   *links;
+	float	   *boxes;			/* of links, by column, or NULL */
 	CtEntryMeta *metas;
 	ItemPointerData *tids;
 	uint8	   *cells;
 } CtNode;
+
+/* A box with limits in each of up to CT_BOX_DIMS dimensions. */
+typedef struct CtBox
+{
+	float		lower[CT_BOX_DIMS];
+	float		upper[CT_BOX_DIMS];
+} CtBox;
 
 /* A set of at most CT_EDIT_PAGES pages changed together, atomically. */
 #define CT_EDIT_PAGES	4
@@ -145,6 +153,24 @@ extern void ct_node_shape_distances(CtIndex *index, const CtNode *node,
 									const double *query, double *dist);
 extern void ct_node_projection(const CtNode *node, CtProjection *projection);
 extern void ct_node_put_shares(CtNode *node, int slot, const CtShares *shares);
+
+/* ct_box.c */
+extern void ct_box_put(CtIndex *index, CtNode *node, int link,
+					   const CtBox *box);
+extern void ct_box_clear(CtIndex *index, CtNode *node, int link);
+extern void ct_box_copy(CtIndex *index, CtNode *to, int to_link,
+						const CtNode *from, int from_link);
+extern bool ct_box_contains(CtIndex *index, const CtNode *node, int link,
+							const double *point);
+extern void ct_box_widen(CtIndex *index, CtNode *node, int link,
+						 const double *point);
+extern void ct_box_of_page(CtIndex *index, const CtNode *node, CtBox *box);
+extern void ct_box_measure(CtIndex *index, CtNode *node, int link,
+						   const CtNode *child);
+extern bool ct_box_covers(CtIndex *index, const CtNode *node, int link,
+						  const CtNode *child);
+extern void ct_box_bounds(CtIndex *index, const CtNode *node,
+						  const double *query, double *bounds);
 
 /* ct_vector.c */
 extern CtLocator ct_vector_store(CtIndex *index, const double *point,

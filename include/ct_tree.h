@@ -52,10 +52,27 @@ extern CtSearchStats *ct_search_stats(CtSearch *search);
 /* a cell with more rows is opened: its level gains a net of its own */
 #define CT_CELL_ROWS	96
 
+/* with boxes, a cell with so many percent of a leaf's capacity */
+#define CT_CELL_FILL	96
+
 extern int	ct_cell_rows(const CtIndex *index);
+extern int	ct_crowded_rows(const CtIndex *index);
 
 /* opening a node may add at most capacity / CT_OPEN_SHARE entries to a page */
 #define CT_OPEN_SHARE	6
+
+/* coordinate j of row i is number j * stride + i */
+typedef struct CtColumns
+{
+	const char *base;
+	size_t		stride;
+	CtElement	element;
+	int			dims;
+} CtColumns;
+
+/* ct_halve.c */
+extern void ct_halve(const CtColumns *columns, uint32 *rows, size_t n,
+					 int nparts, uint16 *owner, uint32 *pivots);
 
 /* ct_insert.c */
 extern void ct_insert(CtIndex *index, const double *point, ItemPointer tid);

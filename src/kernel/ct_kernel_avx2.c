@@ -207,6 +207,7 @@ flags_any(Flags flags)
 
 #include "ct_kernel_columns.h"
 #include "ct_kernel_features.h"
+#include "ct_kernel_boxes.h"
 
 /* add the squares of up to four differences, from number j on */
 CT_INLINE CT_TARGET Vector
@@ -364,6 +365,7 @@ const CtKernelTable ct_kernel_avx2 = {
 	.l2_f32 = l2_f32_avx2,
 	.l2_columns_f64 = l2_columns_f64_avx2,
 	.l2_columns_f32 = l2_columns_f32_avx2,
+	.box_distances = box_distances,
 	.argmin_f64 = argmin_f64_avx2,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,

@@ -183,6 +183,7 @@ flags_any(Flags flags)
 
 #include "ct_kernel_columns.h"
 #include "ct_kernel_features.h"
+#include "ct_kernel_boxes.h"
 
 /* add the squares of up to eight differences, from number j on */
 CT_INLINE CT_TARGET Vector
@@ -333,6 +334,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.l2_f32 = l2_f32_avx512,
 	.l2_columns_f64 = l2_columns_f64_avx512,
 	.l2_columns_f32 = l2_columns_f32_avx512,
+	.box_distances = box_distances,
 	.argmin_f64 = argmin_f64_avx512,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,

@@ -337,8 +337,7 @@ vector_halves(Vector sum)
 CT_INLINE Vector
 vector_load(const void *p, size_t element_size)
 {
-	(void) element_size;		/* always of a double */
-	return load_f64(p);
+	return load_element(p, 0, element_size);
 }
 
 CT_INLINE void
@@ -361,6 +360,7 @@ vector_load_some(const void *p, Mask mask, size_t element_size)
 }
 
 #include "ct_kernel_features.h"
+#include "ct_kernel_boxes.h"
 
 const CtKernelTable ct_kernel_scalar = {
 	.level = CT_KERNEL_SCALAR,
@@ -369,6 +369,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.l2_f32 = l2_f32_scalar,
 	.l2_columns_f64 = l2_columns_f64_scalar,
 	.l2_columns_f32 = l2_columns_f32_scalar,
+	.box_distances = box_distances,
 	.argmin_f64 = argmin_f64_scalar,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,

@@ -16,6 +16,10 @@
  * a distance or radius exceeds the range of double, the bound is zero; where
  * it is subnormal, CT_TINY covers the absolute error.
  *
+ * A box contains the points behind a link, so that its distance B from q is at
+ * most D.  With at most CT_BOX_DIMS terms, B is computed with no larger relative
+ * error than distances are.
+ *
  * The residual metric's cover distance is the angle t = arccos |rho|, in
  * 0 .. pi/2.  What is computed is |rho| with an absolute error of at most
  * s = space->slack (ct_model_slack()), then d = sqrt(1 - |rho|) and
@@ -41,6 +45,10 @@
 #include "ct_metric.h"
 
 #define CT_TINY		0x1p-1060
+
+/* limits of the distances of boxes that squares can tell */
+#define BOX_MIN		0x1p-450
+#define BOX_MAX		0x1p+500
 
 static inline double
 round_down(const CtSpace *space, double bound)
@@ -154,6 +162,28 @@ ct_lower_bounds(const CtSpace *space, int n, const double *dist,
 			bound > CT_TINY;
 
 		bounds[i] = usable ? (bound - CT_TINY) * scale : 0.0;
+	}
+}
+
+/*
+ * The same for n boxes in a Euclidean space, whose limits are stored as
+ * box_distances() of CtKernelTable has them.  Where legs are too small or too
+ * large for their squares, a lesser bound has to do; an empty box gets the
+ * greatest there is.
+ */
+void
+ct_space_box_bounds(const CtSpace *space, const double *query,
+					const float *boxes, size_t stride, int n, double *bounds)
+{
+	double		scale = (1.0 - space->error) * (1.0 - 2.0 * space->error);
+
+	space->kernels->box_distances(query, boxes, stride, n, space->dims, bounds);
+	for (int i = 0; i < n; i++)
+	{
+		double		bound = bounds[i] < BOX_MAX ? bounds[i] : BOX_MAX;
+
+		bound = bound * scale - BOX_MIN;
+		bounds[i] = bound > 0.0 ? bound : 0.0;
 	}
 }
 

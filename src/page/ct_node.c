@@ -19,7 +19,10 @@
 /* capacity is a multiple of this, so that columns stay aligned */
 #define CAPACITY_UNIT	4
 
-/* one link for so many entries; splits need every second one (ct_split.c) */
+/*
+ * One link for so many entries.  Where a page has room for fewer links than
+ * entries, splits need every second link (ct_split.c).
+ */
 #define ENTRIES_PER_LINK	2
 
 static int
@@ -59,6 +62,8 @@ ct_layout_init(CtIndex *index)
 	CtLayout   *routing = &index->routing;
 	size_t		point_bytes = index->vector_bytes;
 	bool		residual = index->space.model != NULL;
+	size_t		box_bytes = 0;
+	int			entries_per_link = ENTRIES_PER_LINK;
 	int			offset;
 
 	memset(leaf, 0, sizeof(CtLayout));
@@ -99,11 +104,18 @@ ct_layout_init(CtIndex *index)
 	offset += leaf->capacity * sizeof(ItemPointerData);
 	leaf->cells = offset;
 
+	if (!index->external && index->meta.dims <= CT_BOX_DIMS)
+	{
+		/* cells fill leaves, so that most links belong to one entry */
+		box_bytes = 2 * sizeof(float) * index->meta.dims;
+		entries_per_link = 1;
+	}
 	routing->capacity = capacity(0, point_bytes + sizeof(double) +
 								 sizeof(CtEntryMeta) +
-								 sizeof(CtLink) / (double) ENTRIES_PER_LINK);
-	routing->max_children = Min(routing->capacity / ENTRIES_PER_LINK,
+								 (sizeof(CtLink) + box_bytes) / (double) entries_per_link);
+	routing->max_children = Min(routing->capacity / entries_per_link,
 								CT_MAX_CHILDREN);
+	routing->usable_children = routing->max_children / entries_per_link;
 	offset = CT_COLUMNS_OFFSET;
 	if (index->external)
 		routing->locators = offset;
@@ -115,6 +127,9 @@ ct_layout_init(CtIndex *index)
 	routing->metas = offset;
 	offset += routing->capacity * sizeof(CtEntryMeta);
 	routing->links = offset;
+	offset += routing->max_children * sizeof(CtLink);
+	if (box_bytes > 0)
+		routing->boxes = offset;
 }
 
 /* Points a view at the columns of a page. */
@@ -136,6 +151,7 @@ ct_node_view(CtIndex *index, Page page, CtNode *node)
 	node->shares = COLUMN(layout->shares);
 	node->radii = COLUMN(layout->radii);
 	node->links = COLUMN(layout->links);
+	node->boxes = COLUMN(layout->boxes);
 	node->metas = COLUMN(layout->metas);
 	node->tids = COLUMN(layout->tids);
 	node->cells = COLUMN(layout->cells);

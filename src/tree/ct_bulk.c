@@ -45,6 +45,12 @@
 /* rows that are asked whether a net is possible */
 #define NET_SAMPLE		256
 
+/*
+ * Where there are boxes, a node whose rows fill no more leaves than these is
+ * divided evenly (ct_halve.c).  Few enough for the entries to fit on a page.
+ */
+#define HALVED_LEAVES	24
+
 /* ranges opened between two checks for interrupts */
 #define TASK_BATCH		256
 
@@ -627,6 +633,111 @@ measure_places(CtBulk *bulk, size_t first, size_t n, double *pivot,
 	return true;
 }
 
+/* How a range is to be divided. */
+typedef struct Opening
+{
+	int			limit;			/* parts at most */
+	int			k;				/* parts */
+	uint32	   *pivots;			/* by part; counted from the first row */
+	int		   *rank;			/* by part: place in the new order */
+	size_t	   *start;			/* by place */
+	double	   *work;			/* room for limit + 1 points */
+	int			level;			/* of new pivots */
+	int			flags;
+	bool		stale;			/* distances are not those to the new pivots */
+} Opening;
+
+static bool
+start_opening(const CtBulk *bulk, int limit, Opening *opening)
+{
+	const CtIndex *index = bulk->index;
+
+	opening->limit = limit;
+	opening->pivots = malloc(sizeof(uint32) * (limit + 1));
+	opening->rank = malloc(sizeof(int) * (limit + 1));
+	opening->start = malloc(sizeof(size_t) * (limit + 2));
+	opening->work = malloc(sizeof(double) * index->point_size * (limit + 1));
+	return opening->pivots && opening->rank && opening->start && opening->work;
+}
+
+static void
+end_opening(Opening *opening)
+{
+	free(opening->pivots);
+	free(opening->rank);
+	free(opening->start);
+	free(opening->work);
+}
+
+/*
+ * Divides a range by a net of the next lower level, or, where that would have
+ * too many points, among the pivots of it that were found first.  far is the
+ * row farthest from the range's pivot.
+ */
+static void
+open_net(CtBulk *bulk, size_t first, size_t n, size_t far, bool shared,
+		 Opening *opening)
+{
+	CtIndex    *index = bulk->index;
+	const CtSpace *space = &index->shape;
+	int			level = ct_level_of(space, bulk->dist[first + far]) - 1;
+	double		reach = ct_level_radius(space, level);
+	int			k = 1;
+	bool		by_place;
+
+	memset(bulk->owner + first, 0, sizeof(uint16) * n);
+	opening->pivots[0] = 0;
+	by_place = index->shape.model &&
+		!net_fits(bulk, first, n, reach, opening->limit) &&
+		measure_places(bulk, first, n, opening->work, shared, &far);
+	if (by_place)
+		reach = 0.0;
+	while (bulk->dist[first + far] > reach && k < opening->limit)
+	{
+		opening->pivots[k] = far;
+		far = range_add_pivot(bulk, first, n, k, far, opening->work, shared,
+							  by_place);
+		k++;
+	}
+	opening->k = k;
+	opening->level = level;
+	if (by_place || bulk->dist[first + far] > reach)
+	{
+		/*
+		 * A net would have too many points.  The pivots found so far serve as
+		 * intermediate ones: the rows are grouped around them.  Where residual
+		 * distances say nothing, rows are grouped by place: what bases are
+		 * made of, and distances further down, are about neighbours in space.
+		 */
+		opening->flags = CT_ENTRY_GROUP;
+		opening->level = CT_LEVEL_ZERO;
+	}
+	opening->stale = by_place;
+}
+
+/* Divides a range evenly among leaves; the part of its first row keeps that. */
+static void
+open_evenly(CtBulk *bulk, size_t first, size_t n, int leaves, Opening *opening)
+{
+	CtColumns	columns = {bulk->columns + first * bulk->element_size,
+	bulk->size, bulk->index->space.element, bulk->index->point_size};
+	uint32	   *rows = bulk->target + first;
+	uint16	   *owner = bulk->owner + first;
+	int			own;
+
+	for (size_t i = 0; i < n; i++)
+		rows[i] = i;
+	ct_halve(&columns, rows, n, leaves, owner, opening->pivots);
+	own = owner[0];
+	for (size_t i = 0; i < n; i++)
+		owner[i] = owner[i] == own ? 0 : owner[i] == 0 ? own : owner[i];
+	opening->pivots[own] = opening->pivots[0];
+	opening->pivots[0] = 0;
+	opening->k = leaves;
+	opening->flags = CT_ENTRY_GROUP;
+	opening->stale = true;
+}
+
 /*
  * Opens the range of a node.  Appends nodes for the new pivots to the list
  * and shrinks the node's own range.  Returns false when the node is a cell.
@@ -641,80 +752,49 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 	size_t		first = node->first;
 	size_t		n = node->n;
 	size_t		far = 0;
-	int			level;
-	double		reach;
-	int			limit;
-	int			k = 1;
-	uint32	   *pivots;
-	int		   *rank;
+	size_t		leaves = (n - 1) / ct_cell_rows(index) + 1;
+	Opening		opening = {0};
+	bool		halved = index->routing.boxes && leaves <= HALVED_LEAVES;
+	int			limit = Min(n / (index->space.model ? RESIDUAL_CELL : 2),
+							index->routing.capacity / CT_OPEN_SHARE);
 	size_t	   *start;
-	double	   *work;
-	int			flags = 0;
 	int			step;
-	bool		by_place;
 
-	if (n <= ct_cell_rows(index))
+	if (leaves <= 1)
 		return false;
 	for (size_t i = 1; i < n; i++)
 		if (bulk->dist[first + i] > bulk->dist[first + far])
 			far = i;
 	if (bulk->dist[first + far] == 0.0)
 		return false;			/* copies of one point */
-
-	level = ct_level_of(space, bulk->dist[first + far]) - 1;
-	reach = ct_level_radius(space, level);
-	limit = Min(n / (index->space.model ? RESIDUAL_CELL : 2),
-				index->routing.capacity / CT_OPEN_SHARE);
-	limit = Max(limit, 2);
-	pivots = malloc(sizeof(uint32) * (limit + 1));
-	rank = malloc(sizeof(int) * (limit + 1));
-	start = malloc(sizeof(size_t) * (limit + 2));
-	work = malloc(sizeof(double) * index->point_size * (limit + 1));
-	if (!pivots || !rank || !start || !work)
+	if (!start_opening(bulk, halved ? leaves : Max(limit, 2), &opening))
 	{
+		end_opening(&opening);
 		list->failed = true;
 		return false;
 	}
+	if (halved)
+		open_evenly(bulk, first, n, leaves, &opening);
+	else
+		open_net(bulk, first, n, far, shared, &opening);
 
-	memset(bulk->owner + first, 0, sizeof(uint16) * n);
-	pivots[0] = 0;
-	by_place = index->shape.model && !net_fits(bulk, first, n, reach, limit) &&
-		measure_places(bulk, first, n, work, shared, &far);
-	if (by_place)
-		reach = 0.0;
-	while (bulk->dist[first + far] > reach && k < limit)
+	start = opening.start;
+	chain_pivots(bulk, first, opening.k, opening.pivots, opening.rank,
+				 opening.work);
+	range_permute(bulk, first, n, opening.k, opening.rank, opening.pivots,
+				  start);
+	for (int p = 0; opening.stale && p < opening.k; p++)
 	{
-		pivots[k] = far;
-		far = range_add_pivot(bulk, first, n, k, far, work, shared, by_place);
-		k++;
+		ct_bulk_point(bulk, first + start[p], opening.work);
+		range_distances(bulk, opening.work, first + start[p],
+						start[p + 1] - start[p], false,
+						bulk->dist + first + start[p]);
 	}
-	if (by_place || bulk->dist[first + far] > reach)
-	{
-		/*
-		 * A net would have too many points.  The pivots found so far serve as
-		 * intermediate ones: the rows are grouped around them.  Where residual
-		 * distances say nothing, rows are grouped by place: what bases are
-		 * made of, and distances further down, are about neighbours in space.
-		 */
-		flags = CT_ENTRY_GROUP;
-		level = CT_LEVEL_ZERO;
-	}
-
-	chain_pivots(bulk, first, k, pivots, rank, work);
-	range_permute(bulk, first, n, k, rank, pivots, start);
-	for (int p = 0; by_place && p < k; p++)
-	{
-		ct_bulk_point(bulk, first + start[p], work);
-		range_distances(bulk, work, first + start[p], start[p + 1] - start[p],
-						false, bulk->dist + first + start[p]);
-	}
-	free(work);
-	free(pivots);
 
 	step = ++list->nodes[number].nsteps;
 	list->nodes[number].n = start[1];
 	list->nodes[number].self_radius = range_radius(bulk, first, start[1]);
-	for (int p = 1; p < k; p++)
+	for (int p = 1; p < opening.k && !list->failed; p++)
 	{
 		CtBulkNode *child = add_node(list);
 
@@ -725,13 +805,13 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 		child->n = start[p + 1] - start[p];
 		child->step = step;
 		child->parent_radius = list->nodes[number].self_radius;
-		child->flags = flags;
+		child->flags = opening.flags;
 		child->top_radius = range_radius(bulk, child->first, child->n);
 		child->self_radius = child->top_radius;
-		child->level = flags ? ct_level_of(space, child->top_radius) : level;
+		child->level = opening.flags ?
+			ct_level_of(space, child->top_radius) : opening.level;
 	}
-	free(rank);
-	free(start);
+	end_opening(&opening);
 	return !list->failed;
 }
 

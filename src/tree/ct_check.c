@@ -183,6 +183,8 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 	int			exit_of[CT_MAX_ROOTS + 1];
 
 	ct_node_view(index, page, &leaf);
+	if (!ct_box_covers(index, parent, link_number, &leaf))
+		ct_page_corrupted(index, block, "A row is outside the box above.");
 	for (int c = 0; c <= CT_MAX_ROOTS; c++)
 		exit_of[c] = -1;
 	for (int i = 0; i < parent->header->nentries; i++)
@@ -242,6 +244,8 @@ check_routing(Check *check, Page page, BlockNumber block,
 
 	ct_node_view(index, page, &node);
 	ct_node_check_entries(index, &node, block);
+	if (parent && !ct_box_covers(index, parent, link_number, &node))
+		ct_page_corrupted(index, block, "A box is outside the box above.");
 	n = node.header->nentries;
 	points = palloc(sizeof(double) * size * (n + 1));
 	covers = palloc0(sizeof(Cover *) * (n + 1));

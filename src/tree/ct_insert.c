@@ -18,6 +18,8 @@
  */
 #include "ct_compat.h"
 
+#include <math.h>
+
 #include "utils/memutils.h"
 
 #include "ct_tree.h"
@@ -48,6 +50,7 @@ typedef struct Insertion
 	int			depth;			/* of the page in hand */
 	double	   *dist;			/* by which the tree is shaped, to the entries
 								 * of a page */
+	double		boxes[CT_MAX_CHILDREN + 1]; /* distances to those of its links */
 } Insertion;
 
 /* where a point goes on a routing page */
@@ -68,16 +71,36 @@ find_root(const CtNode *node, int root)
 	return -1;
 }
 
+/*
+ * Is the group of slot a no farther from the point than that of slot b?  Boxes
+ * say more than pivots do.
+ */
+static bool
+group_is_near(const Insertion *ins, const CtNode *node, int a, int b)
+{
+	if (node->boxes)
+	{
+		int			link_a = node->metas[a].child;
+		int			link_b = node->metas[b].child;
+		double		box_a = link_a == CT_NO_CHILD ? INFINITY : ins->boxes[link_a];
+		double		box_b = link_b == CT_NO_CHILD ? INFINITY : ins->boxes[link_b];
+
+		if (box_a != box_b)
+			return box_a < box_b;
+	}
+	return ins->dist[a] <= ins->dist[b];
+}
+
 /* The grouping entry nearest to the point, if no farther than cur itself. */
 static int
-nearest_group(const CtNode *node, const double *dist, int cur)
+nearest_group(const Insertion *ins, const CtNode *node, int cur)
 {
 	int			best = cur;
 
 	for (int j = 0; j < node->header->nentries; j++)
 		if (node->metas[j].parent == cur &&
 			(node->metas[j].flags & CT_ENTRY_GROUP) &&
-			dist[j] <= dist[best])
+			group_is_near(ins, node, j, best))
 			best = j;			/* of twins, the last: it has room */
 	return best;
 }
@@ -88,9 +111,10 @@ nearest_group(const CtNode *node, const double *dist, int cur)
  * becomes a pivot itself, separated from all others of that level.
  */
 static void
-decide(CtIndex *index, const CtNode *node, const double *dist, int cur,
-	   Decision *decision)
+decide(Insertion *ins, const CtNode *node, int cur, Decision *decision)
 {
+	CtIndex    *index = ins->index;
+	const double *dist = ins->dist;
 	int			below = PG_INT32_MAX;
 
 	for (;;)
@@ -111,7 +135,7 @@ decide(CtIndex *index, const CtNode *node, const double *dist, int cur,
 		}
 		if (next == PG_INT32_MIN)
 		{
-			int			group = nearest_group(node, dist, cur);
+			int			group = nearest_group(ins, node, cur);
 
 			decision->create = false;
 			decision->slot = group;
@@ -230,7 +254,7 @@ make_room(Insertion *ins, int depth, int crowded)
 		ct_node_view(index, ct_pin_page(root), &node);
 		/* somebody else may have grown it meanwhile */
 		if (node.header->nentries > index->routing.capacity / 2 ||
-			node.header->nchildren >= index->routing.max_children / 2)
+			node.header->nchildren >= index->routing.usable_children)
 			ct_grow_root(index, root);
 		ct_unpin(root);
 		return;
@@ -338,6 +362,7 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 		if (lowest)
 			ct_basis_shares(index, &child, ins->point, &shares);
 		link = page.header->nchildren++;
+		ct_box_clear(index, &page, link);
 		memset(&page.links[link], 0, sizeof(CtLink));
 		page.links[link].block = ct_pin_block(child_pin);
 		page.links[link].incarnation = incarnation;
@@ -383,6 +408,7 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	page.radii[slot] = Max(page.radii[slot],
 						   ct_radius_up(&index->cover, delta));
 	page.links[link].version = child.header->version;
+	ct_box_widen(index, &page, link, ins->point);
 	next->link = page.links[link];
 	next->link_number = link;
 	next->root = number;
@@ -426,7 +452,7 @@ count_cell(const CtNode *leaf, int cell)
  * *full_depth and *crowded ask for a split.
  */
 static bool
-insert_into_leaf(Insertion *ins, double delta, bool single_place,
+insert_into_leaf(Insertion *ins, double delta, bool may_open,
 				 int *full_depth, int *crowded)
 {
 	CtIndex    *index = ins->index;
@@ -453,7 +479,7 @@ insert_into_leaf(Insertion *ins, double delta, bool single_place,
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, pin, false), &leaf);
 	add_row(ins, &leaf, step->root, delta, &shares);
-	if (!single_place && count_cell(&leaf, step->root) > ct_cell_rows(index))
+	if (may_open && count_cell(&leaf, step->root) > ct_crowded_rows(index))
 		*crowded = step->root;
 	ct_edit_commit(edit);
 	ct_unpin(pin);
@@ -483,8 +509,9 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		Decision	decision = {0};
 		int			root;
 		bool		change;
+		bool		grow;
 		double		radius;
-		bool		single_place;
+		bool		may_open;
 		double		delta;
 
 		if (!link_is_current(ct_pin_page(pin), &step->link, ins->depth == 0) ||
@@ -500,7 +527,11 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		ct_node_shape_distances(index, &node, ins->point, ins->dist);
 		root = find_root(&node, step->root);
 		if (root >= 0)
-			decide(index, &node, ins->dist, root, &decision);
+		{
+			if (node.boxes)
+				ct_box_bounds(index, &node, ins->point, ins->boxes);
+			decide(ins, &node, root, &decision);
+		}
 		else if (ins->depth == 0 && node.header->nentries == 0)
 		{
 			/* the very first row: the root of the tree */
@@ -518,8 +549,11 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 			cover_distance(ins, &node, decision.slot);
 		ct_index_follow_variance(index);
 		radius = decision.create ? 0.0 : ct_radius_up(&index->cover, delta);
-		if (mode == CT_LOCK_SHARE &&
-			(change || node.radii[decision.slot] < radius))
+		grow = !change &&
+			(node.radii[decision.slot] < radius ||
+			 !ct_box_contains(index, &node, node.metas[decision.slot].child,
+							  ins->point));
+		if (mode == CT_LOCK_SHARE && (change || grow))
 		{
 			/* look again with the right to change */
 			ct_unpin(pin);
@@ -545,12 +579,14 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 			continue;
 		}
 
-		if (node.radii[decision.slot] < radius)
+		if (grow)
 		{
 			CtEdit	   *edit = ct_edit_begin(index);
 
 			ct_node_view(index, ct_edit_page(edit, pin, false), &node);
-			node.radii[decision.slot] = radius;
+			node.radii[decision.slot] = Max(node.radii[decision.slot], radius);
+			ct_box_widen(index, &node, node.metas[decision.slot].child,
+							 ins->point);
 			if (node.metas[decision.slot].parent == CT_NO_PARENT &&
 				ins->depth == 0)
 				node.metas[decision.slot].level =
@@ -562,15 +598,14 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		next.link = node.links[node.metas[decision.slot].child];
 		next.link_number = node.metas[decision.slot].child;
 		next.root = node.metas[decision.slot].child_root;
-		single_place = node.radii[decision.slot] == 0.0;
+		may_open = node.radii[decision.slot] > 0.0 && node.boxes == NULL;
 		if (ins->depth + 1 >= MAX_HEIGHT)
 			ct_page_corrupted(index, step->link.block, "The tree is too high.");
 		root = node.header->height;
 		ct_unpin(pin);
 		ins->path[++ins->depth] = next;
 		if (root == 1)
-			return insert_into_leaf(ins, delta, single_place,
-									full_depth, crowded);
+			return insert_into_leaf(ins, delta, may_open, full_depth, crowded);
 	}
 }
 

@@ -39,6 +39,7 @@
 #define LEAF_FILL_MIN		86
 #define LEAF_FILL_MAX		98
 #define ROUTING_FILL_MIN	40
+#define BOXES_FILL_MIN		15	/* the same, so that no halved node is cut */
 #define ROUTING_FILL_MAX	98
 
 /* leaves whose bases are chosen together, by all threads */
@@ -92,6 +93,7 @@ typedef struct ItemList
 	size_t		size;
 	size_t		nstubs;
 	BlockNumber *blocks;		/* of the pages that items lead to */
+	CtBox	   *boxes;			/* around what these hold, or NULL */
 	uint32		nblocks;
 	uint32		blocks_size;
 	uint32	   *last;			/* by depth: item of the last branch */
@@ -112,6 +114,7 @@ typedef struct PageRange
 	size_t		first;			/* items */
 	size_t		n;
 	BlockNumber block;
+	CtBox		box;
 } PageRange;
 
 static void *
@@ -357,9 +360,11 @@ cut_pages(CtPack *pack, ItemList *list, bool leaf, PageRange **ranges)
 	CtIndex    *index = pack->bulk->index;
 	PackItem   *items = list->items;
 	size_t		capacity = leaf ? index->leaf.capacity : index->routing.capacity;
-	size_t		low = capacity * (leaf ? LEAF_FILL_MIN : ROUTING_FILL_MIN) / 100;
+	size_t		low = capacity * (leaf ? LEAF_FILL_MIN :
+								  index->routing.boxes ? BOXES_FILL_MIN :
+								  ROUTING_FILL_MIN) / 100;
 	size_t		high = capacity * (leaf ? LEAF_FILL_MAX : ROUTING_FILL_MAX) / 100;
-	size_t		max_links = index->routing.max_children / 2;
+	size_t		max_links = index->routing.usable_children;
 	size_t		max_cells = Min(CT_MAX_ROOTS - 15, index->routing.capacity / 4);
 	size_t		npages = 0;
 	size_t		size = 64;
@@ -863,6 +868,8 @@ write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 		if (bases)
 			put_basis(&node, &bases[p % BASIS_BATCH], locators);
 		ranges[p].block = ct_pin_block(pin);
+		if (index->routing.boxes)
+			ct_box_of_page(index, &node, &ranges[p].box);
 		ct_edit_commit(edit);
 		ct_unpin(pin);
 		if (p % BASIS_BATCH == BASIS_BATCH - 1)
@@ -875,10 +882,10 @@ write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 		pfree(locators);
 }
 
-/* Writes one routing page with items [first, first + n). */
-static BlockNumber
-write_routing(CtPack *pack, ItemList *list, size_t first, size_t n,
-			  int height, CtPin root_pin)
+/* Writes one routing page with the items of a range. */
+static void
+write_routing(CtPack *pack, ItemList *list, PageRange *range, int height,
+			  CtPin root_pin)
 {
 	CtIndex    *index = pack->bulk->index;
 	CtEdit	   *edit = ct_edit_begin(index);
@@ -886,10 +893,10 @@ write_routing(CtPack *pack, ItemList *list, size_t first, size_t n,
 	CtPin		pin = new_node(index, edit, CT_PAGE_ROUTING, height, root_pin,
 							   &node);
 	double	   *point = palloc(sizeof(double) * index->point_size);
+	size_t		first = range->first;
 	uint32		first_child = list->items[first].page;
-	BlockNumber block = ct_pin_block(pin);
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < range->n; i++)
 	{
 		PackItem   *item = &list->items[first + i];
 		CtEntryMeta *meta = &node.metas[i];
@@ -913,14 +920,18 @@ write_routing(CtPack *pack, ItemList *list, size_t first, size_t n,
 			node.links[link].block = list->blocks[item->page];
 			node.links[link].incarnation = 1;
 			node.links[link].version = 1;
+			if (node.boxes)
+				ct_box_put(index, &node, link, &list->boxes[item->page]);
 		}
 	}
-	node.header->nentries = n;
+	node.header->nentries = range->n;
+	range->block = ct_pin_block(pin);
+	if (node.boxes)
+		ct_box_of_page(index, &node, &range->box);
 	pfree(point);
 	ct_edit_commit(edit);
 	if (root_pin == CT_NO_PIN)
 		ct_unpin(pin);
-	return block;
 }
 
 /* Puts down where the pages are that the items of a list lead to. */
@@ -934,9 +945,17 @@ add_blocks(CtPack *pack, ItemList *list, const PageRange *ranges, size_t n)
 			repalloc_huge(list->blocks,
 						  sizeof(BlockNumber) * list->blocks_size) :
 			allocate(pack, sizeof(BlockNumber) * list->blocks_size);
+		if (pack->bulk->index->routing.boxes)
+			list->boxes = list->boxes ?
+				repalloc_huge(list->boxes, sizeof(CtBox) * list->blocks_size) :
+				allocate(pack, sizeof(CtBox) * list->blocks_size);
 	}
 	for (size_t i = 0; i < n; i++)
+	{
+		if (list->boxes)
+			list->boxes[list->nblocks] = ranges[i].box;
 		list->blocks[list->nblocks++] = ranges[i].block;
+	}
 }
 
 /* Chooses which items of a list above height 0 are promoted. */
@@ -993,8 +1012,7 @@ cut_segment(CtPack *pack, int height)
 		for (size_t p = 0; p < npages; p++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			ranges[p].block = write_routing(pack, list, ranges[p].first,
-											ranges[p].n, height, CT_NO_PIN);
+			write_routing(pack, list, &ranges[p], height, CT_NO_PIN);
 		}
 	}
 	next_items(pack, height);
@@ -1046,6 +1064,7 @@ ct_pack_end(CtPack *pack)
 	CtIndex    *index = pack->bulk->index;
 	int			height = 1;
 	ItemList   *list;
+	PageRange	all = {0};
 	CtPin		root_pin;
 
 	for (;; height++)
@@ -1053,7 +1072,7 @@ ct_pack_end(CtPack *pack)
 		list = &pack->lists[height];
 		if (!list->cut &&
 			list->n <= (size_t) index->routing.capacity * ROUTING_FILL_MAX / 100 &&
-			list->nblocks <= (uint32) index->routing.max_children / 2)
+			list->nblocks <= (uint32) index->routing.usable_children)
 			break;
 		if (list->n > list->nstubs)
 			cut_segment(pack, height);
@@ -1066,7 +1085,8 @@ ct_pack_end(CtPack *pack)
 	list->items[0].promoted = true;
 	list->items[0].root = 0;
 	root_pin = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
-	write_routing(pack, list, 0, list->n, height, root_pin);
+	all.n = list->n;
+	write_routing(pack, list, &all, height, root_pin);
 	ct_unpin(root_pin);
 	for (int h = 0; h <= height; h++)
 	{
@@ -1077,6 +1097,8 @@ ct_pack_end(CtPack *pack)
 			pfree(list->points);
 		if (list->blocks)
 			pfree(list->blocks);
+		if (list->boxes)
+			pfree(list->boxes);
 		if (list->last)
 			pfree(list->last);
 	}

@@ -4,12 +4,14 @@
  *	  Best-first search: all rows in the order of their distance.
  *
  * One priority queue (Hjaltason & Samet 1999, "Distance browsing in spatial
- * databases") holds pages, keyed by a lower bound of everything below them,
- * and cursors.  A cursor is a leaf that was read: it keeps a key for each of
- * its rows, either the row's distance or, where that is costly, a lower bound
- * of it, and stands in the queue with its smallest.  At equal keys pages come
- * before cursors and bounds before distances, since either may hide a row
- * with the same distance and a smaller TID; cursors compare by TID.
+ * databases") holds branches and cursors.  A branch is a routing page that was
+ * read: it keeps the links to its child pages, each with a lower bound of
+ * everything behind it.  A cursor is a leaf that was read: it keeps a key for
+ * each of its rows, either the row's distance or, where that is costly, a lower
+ * bound of it.  Both stand in the queue once, with their smallest key.  At
+ * equal keys branches come before cursors and bounds before distances, since
+ * either may hide a row with the same distance and a smaller TID; cursors
+ * compare by TID.
  *
  * In a residual index every leaf has a basis of pivots.  Their correlations
  * with the query, mostly known from routing pages, give all rows of the leaf a
@@ -32,24 +34,42 @@
 
 #include "ct_tree.h"
 
+/* items with the same key leave the queue in this order */
 typedef enum ItemKind
 {
-	ITEM_PAGE,
+	ITEM_BRANCH,
 	ITEM_CURSOR
 } ItemKind;
+
+/* a page that is to be visited */
+typedef struct PageVisit
+{
+	double		key;
+	BlockNumber block;			/* the link that led here */
+	uint32		incarnation;
+	uint32		version;
+	int			height;			/* expected, or -1 */
+	/* leaves whose rows are evaluated lazily: distances of cells' pivots */
+	double	   *cell_dist;		/* by cell number, or NULL */
+} PageVisit;
+
+/* the child pages of a routing page that was read */
+typedef struct Branch
+{
+	int			n;
+	int			front;			/* child with the smallest key */
+	double	   *keys;			/* INFINITY: visited, or nothing there */
+	CtLink	   *links;
+	int			height;			/* of the children */
+	double	   *cell_dists;		/* CT_MAX_ROOTS + 1 a child, or NULL */
+} Branch;
 
 typedef struct QueueItem
 {
 	double		key;
 	ItemKind	kind;
 	ItemPointerData tid;		/* cursors: TID of the smallest row */
-	uint32		cursor;
-	BlockNumber block;			/* pages: the link that led here */
-	uint32		incarnation;
-	uint32		version;
-	int			height;			/* expected, or -1 */
-	/* pages whose rows are evaluated lazily: distances of cells' pivots */
-	double	   *cell_dist;		/* by cell number, or NULL */
+	uint32		number;			/* of the cursor or branch */
 } QueueItem;
 
 /* a pivot whose correlation with the query is known */
@@ -121,6 +141,9 @@ struct CtSearch
 	QueueItem  *queue;			/* binary heap */
 	int			nqueue;
 	int			queue_size;
+	Branch	   *branches;
+	int			nbranches;
+	int			branches_size;
 	Cursor	   *cursors;
 	int			ncursors;
 	int			cursors_size;
@@ -213,20 +236,83 @@ queue_pop(CtSearch *search)
 		queue_sift_down(search, 0);
 }
 
+/* -------- branches -------- */
+
+/* A branch of n children; the caller sets keys, links and cell_dists. */
+static Branch *
+branch_new(CtSearch *search, int n, int height)
+{
+	Branch	   *branch;
+
+	if (search->nbranches == search->branches_size)
+	{
+		search->branches_size *= 2;
+		search->branches = repalloc_huge(search->branches,
+										 sizeof(Branch) * search->branches_size);
+	}
+	branch = &search->branches[search->nbranches++];
+	branch->n = n;
+	branch->height = height;
+	branch->keys = palloc(sizeof(double) * n);
+	branch->links = palloc(sizeof(CtLink) * n);
+	branch->cell_dists = NULL;
+	return branch;
+}
+
+/*
+ * Puts a branch into the queue (at_top: back where it is), if it has a child
+ * that was not visited.
+ */
 static void
-push_page(CtSearch *search, double key, const CtLink *link, int height,
-		  double *cell_dist)
+branch_enqueue(CtSearch *search, int number, bool at_top)
 {
 	QueueItem	item = {0};
+	Branch	   *branch = &search->branches[number];
 
-	item.key = key;
-	item.kind = ITEM_PAGE;
-	item.block = link->block;
-	item.incarnation = link->incarnation;
-	item.version = link->version;
-	item.height = height;
-	item.cell_dist = cell_dist;
-	queue_push(search, &item);
+	branch->front = search->index->space.kernels->argmin_f64(branch->keys,
+															 branch->n);
+	item.kind = ITEM_BRANCH;
+	item.number = number;
+	item.key = branch->keys[branch->front];
+	if (!at_top && item.key != INFINITY)
+		queue_push(search, &item);
+	else if (at_top && item.key != INFINITY)
+	{
+		search->queue[0] = item;
+		queue_sift_down(search, 0);
+	}
+	else if (at_top)
+		queue_pop(search);
+}
+
+/* A branch of a single page. */
+static void
+push_page(CtSearch *search, double key, const CtLink *link, int height)
+{
+	Branch	   *branch = branch_new(search, 1, height);
+
+	branch->keys[0] = key;
+	branch->links[0] = *link;
+	branch_enqueue(search, search->nbranches - 1, false);
+}
+
+/* Takes the child with the smallest key from the branch at the queue's top. */
+static void
+take_page(CtSearch *search, PageVisit *visit)
+{
+	int			number = search->queue[0].number;
+	Branch	   *branch = &search->branches[number];
+	int			child = branch->front;
+
+	visit->key = branch->keys[child];
+	visit->block = branch->links[child].block;
+	visit->incarnation = branch->links[child].incarnation;
+	visit->version = branch->links[child].version;
+	visit->height = branch->height;
+	visit->cell_dist = branch->cell_dists ?
+		&branch->cell_dists[child * (CT_MAX_ROOTS + 1)] : NULL;
+	branch->keys[child] = INFINITY;
+	branch_enqueue(search, number, true);
 }
 
 /* -------- cursors -------- */
@@ -379,7 +465,7 @@ cursor_enqueue(CtSearch *search, int number, bool at_top)
 	Cursor	   *cursor = &search->cursors[number];
 
 	item.kind = ITEM_CURSOR;
-	item.cursor = number;
+	item.number = number;
 	item.key = cursor_key(search, cursor, &item.tid);
 	if (at_top)
 	{
@@ -462,17 +548,17 @@ projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node)
  */
 static void
 lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
-		  const QueueItem *item)
+		  const PageVisit *visit)
 {
-	bool		known = item->cell_dist != NULL &&
-		item->version == node->header->version;
+	bool		known = visit->cell_dist != NULL &&
+		visit->version == node->header->version;
 
 	cursor->lazy = true;
 	cursor->exact = palloc0(sizeof(bool) * cursor->n);
 	cursor->locators = palloc(sizeof(CtLocator) * cursor->n);
 	memcpy(cursor->locators, node->locators, sizeof(CtLocator) * cursor->n);
 	for (int i = 0; i < cursor->n; i++)
-		cursor->keys[i] = item->key;
+		cursor->keys[i] = visit->key;
 	if (node->basis && node->basis->n > 0)
 	{
 		projection_keys(search, cursor, node);
@@ -480,11 +566,11 @@ lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 	}
 	for (int i = 0; i < cursor->n; i++)
 	{
-		double		dist = known ? item->cell_dist[node->cells[i]] : -1.0;
+		double		dist = known ? visit->cell_dist[node->cells[i]] : -1.0;
 
 		if (dist < 0.0)
 			continue;
-		cursor->keys[i] = Max(item->key,
+		cursor->keys[i] = Max(visit->key,
 							  ct_annulus_bound(&search->space, dist,
 											   node->deltas[i]));
 		if (node->deltas[i] == 0.0 && search->space.model == NULL)
@@ -497,7 +583,7 @@ lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 }
 
 static void
-read_leaf(CtSearch *search, const CtNode *node, const QueueItem *item)
+read_leaf(CtSearch *search, const CtNode *node, const PageVisit *visit)
 {
 	int			n = node->header->nentries;
 	Cursor	   *cursor;
@@ -505,12 +591,12 @@ read_leaf(CtSearch *search, const CtNode *node, const QueueItem *item)
 	if (n == 0)
 		return;
 	cursor = cursor_new(search, n);
-	cursor->block = item->block;
+	cursor->block = visit->block;
 	memcpy(cursor->tids, node->tids, sizeof(ItemPointerData) * n);
 	if (search->report == CT_REPORT_NULL)
 		memset(cursor->keys, 0, sizeof(double) * n);
 	else if (node->locators)
-		lazy_keys(search, cursor, node, item);
+		lazy_keys(search, cursor, node, visit);
 	else
 	{
 		ct_node_distances(search->index, node, search->query, cursor->keys);
@@ -560,106 +646,108 @@ pivot_distances(CtSearch *search, const CtNode *node)
 	search->stats.distances += n;
 }
 
+/* Bounds of what is behind each link, by the balls around the entries. */
 static void
-expand_routing(CtSearch *search, const CtNode *node, const QueueItem *item)
+ball_bounds(CtSearch *search, const CtNode *node, const PageVisit *visit,
+			double *bounds, double *cell_dists)
 {
-	CtIndex    *index = search->index;
 	int			n = node->header->nentries;
 	int			nchildren = node->header->nchildren;
-	double		bounds[CT_MAX_CHILDREN + 1];
-	bool		lazy_leaves = node->locators && node->header->height == 1;
-	double	   *cell_dists = NULL;
 
-	if (search->report == CT_REPORT_NULL)
-	{
-		memset(search->dist, 0, sizeof(double) * n);
-		memset(search->bounds, 0, sizeof(double) * n);
-	}
-	else
-	{
-		pivot_distances(search, node);
-		ct_lower_bounds(&search->space, n, search->dist, node->radii,
-						search->bounds);
-	}
-	if (lazy_leaves)
-	{
-		cell_dists = palloc(sizeof(double) * nchildren * (CT_MAX_ROOTS + 1));
-		for (int i = 0; i < nchildren * (CT_MAX_ROOTS + 1); i++)
-			cell_dists[i] = -1.0;
-	}
+	pivot_distances(search, node);
+	ct_lower_bounds(&search->space, n, search->dist, node->radii,
+					search->bounds);
+	/* a child without entries is on its way out; it has no rows */
 	for (int c = 0; c < nchildren; c++)
 		bounds[c] = INFINITY;
 	for (int i = 0; i < n; i++)
 	{
 		const CtEntryMeta *meta = &node->metas[i];
-		double		bound = search->bounds[i];
 
 		if (meta->child == CT_NO_CHILD)
 			continue;
 		if (meta->child >= nchildren)
-			ct_page_corrupted(index, item->block, "Entry refers to nothing.");
-		if (bound < bounds[meta->child])
-			bounds[meta->child] = bound;
+			ct_page_corrupted(search->index, visit->block,
+							  "Entry refers to nothing.");
+		bounds[meta->child] = Min(bounds[meta->child], search->bounds[i]);
 		if (cell_dists && ct_radius_decides(&search->space, node->radii[i]))
 			cell_dists[meta->child * (CT_MAX_ROOTS + 1) + meta->child_root] =
 				search->dist[i];
 	}
-	for (int c = 0; c < nchildren; c++)
+}
+
+static void
+expand_routing(CtSearch *search, const CtNode *node, const PageVisit *visit)
+{
+	int			n = node->header->nchildren;
+	Branch	   *branch;
+
+	if (n == 0)
+		return;
+	branch = branch_new(search, n, node->header->height - 1);
+	memcpy(branch->links, node->links, sizeof(CtLink) * n);
+	if (search->report == CT_REPORT_NULL)
+		memset(branch->keys, 0, sizeof(double) * n);
+	else if (node->boxes)
+		ct_box_bounds(search->index, node, search->query, branch->keys);
+	else
 	{
-		/* a child without entries is on its way out; it has no rows */
-		if (bounds[c] == INFINITY)
-			continue;
-		push_page(search, Max(bounds[c], item->key), &node->links[c],
-				  node->header->height - 1,
-				  cell_dists ? &cell_dists[c * (CT_MAX_ROOTS + 1)] : NULL);
+		if (node->locators && node->header->height == 1)
+		{
+			branch->cell_dists = palloc(sizeof(double) * n * (CT_MAX_ROOTS + 1));
+			for (int i = 0; i < n * (CT_MAX_ROOTS + 1); i++)
+				branch->cell_dists[i] = -1.0;
+		}
+		ball_bounds(search, node, visit, branch->keys, branch->cell_dists);
 	}
-	search->stats.subtrees_pruned += nchildren;
+	for (int c = 0; c < n; c++)
+		branch->keys[c] = Max(branch->keys[c], visit->key);
+	search->stats.subtrees_pruned += n;
 }
 
 static void restart(CtSearch *search);
 
-/*
- * Reads the page of a queue item: its children or its rows take its place.
- */
+/* Reads a page; its children or its rows take its place in the queue. */
 static void
-visit_page(CtSearch *search, const QueueItem *item)
+visit_page(CtSearch *search, const PageVisit *visit)
 {
 	CtIndex    *index = search->index;
-	CtPin		pin = ct_pin(index, item->block, CT_LOCK_SHARE);
+	CtPin		pin = ct_pin(index, visit->block, CT_LOCK_SHARE);
 	Page		page = ct_pin_page(pin);
 	CtNode		node;
 	CtLink		right = {InvalidBlockNumber, 0, 0, 0};
-	bool		is_root = item->block == CT_ROOT_BLOCK;
+	bool		is_root = visit->block == CT_ROOT_BLOCK;
 	CtPageKind	kind = ct_page_kind(page);
 	int			ncursors = search->ncursors;
+	int			nbranches = search->nbranches;
 
 	search->stats.pages_read++;
-	if (ct_special(page)->incarnation != item->incarnation && !is_root)
+	if (ct_special(page)->incarnation != visit->incarnation && !is_root)
 	{
 		/* freed, and perhaps in use for something else: links are stale */
 		ct_unpin(pin);
 		if (++search->restarts > MAX_RESTARTS)
-			ct_page_corrupted(index, item->block,
+			ct_page_corrupted(index, visit->block,
 							  "The page never agrees with the link to it.");
 		search->restarted = true;
 		restart(search);
 		return;
 	}
 	if (kind != CT_PAGE_ROUTING && kind != CT_PAGE_LEAF)
-		ct_page_corrupted(index, item->block, "A link leads to no node.");
+		ct_page_corrupted(index, visit->block, "A link leads to no node.");
 	ct_node_view(index, page, &node);
-	if (item->height >= 0 && node.header->height != item->height)
-		ct_page_corrupted(index, item->block,
+	if (visit->height >= 0 && node.header->height != visit->height)
+		ct_page_corrupted(index, visit->block,
 						  "The page has another height than its parent says.");
 
-	if (!is_root && node.header->split_version > item->version &&
+	if (!is_root && node.header->split_version > visit->version &&
 		search->stats.pages_read > MAX_RESTARTS + 4 * (int64) ct_block_count(index))
-		ct_page_corrupted(index, item->block, "Right links form a circle.");
-	if (!is_root && node.header->split_version > item->version)
+		ct_page_corrupted(index, visit->block, "Right links form a circle.");
+	if (!is_root && node.header->split_version > visit->version)
 	{
 		right.block = node.header->right;
 		right.incarnation = node.header->right_incarnation;
-		right.version = item->version;
+		right.version = visit->version;
 	}
 
 	if (node.locators && search->report != CT_REPORT_NULL)
@@ -669,14 +757,16 @@ visit_page(CtSearch *search, const QueueItem *item)
 		pin = CT_NO_PIN;
 	}
 	if (kind == CT_PAGE_LEAF)
-		read_leaf(search, &node, item);
+		read_leaf(search, &node, visit);
 	else
-		expand_routing(search, &node, item);
+		expand_routing(search, &node, visit);
 	if (pin != CT_NO_PIN)
 		ct_unpin(pin);
 
+	if (search->nbranches > nbranches)
+		branch_enqueue(search, nbranches, false);
 	if (right.block != InvalidBlockNumber)
-		push_page(search, item->key, &right, item->height, NULL);
+		push_page(search, visit->key, &right, visit->height);
 	if (search->ncursors > ncursors)
 		cursor_enqueue(search, ncursors, false);
 }
@@ -712,11 +802,12 @@ restart(CtSearch *search)
 
 	search->nqueue = 0;
 	search->ncursors = 0;
+	search->nbranches = 0;
 	if (search->report == CT_REPORT_NULL)
 		enqueue_nulls(search);
 	if (search->no_dims)
 		return;					/* rows that came later are not visible */
-	push_page(search, 0.0, &root, -1, NULL);
+	push_page(search, 0.0, &root, -1);
 	search->stats.subtrees_pruned++;
 }
 
@@ -766,8 +857,10 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 							   index->space.model->variance));
 		search->seen = seen_create(search->context, 1024, NULL);
 	}
-	search->queue_size = 256;
+	search->queue_size = 64;
 	search->queue = palloc(sizeof(QueueItem) * search->queue_size);
+	search->branches_size = 32;
+	search->branches = palloc(sizeof(Branch) * search->branches_size);
 	search->cursors_size = 32;
 	search->cursors = palloc(sizeof(Cursor) * search->cursors_size);
 	search->dist = palloc(sizeof(double) *
@@ -804,7 +897,7 @@ is_behind(const CtSearch *search, const CtResult *result)
 static bool
 take_row(CtSearch *search, CtResult *result)
 {
-	int			number = search->queue[0].cursor;
+	int			number = search->queue[0].number;
 	Cursor	   *cursor = &search->cursors[number];
 	bool		left;
 
@@ -872,13 +965,13 @@ ct_search_next(CtSearch *search, CtResult *result)
 	while (!found && search->nqueue > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (search->queue[0].kind == ITEM_PAGE)
+		if (search->queue[0].kind == ITEM_BRANCH)
 		{
-			QueueItem	item = search->queue[0];
+			PageVisit	visit;
 
-			queue_pop(search);
+			take_page(search, &visit);
 			search->stats.subtrees_pruned--;
-			visit_page(search, &item);
+			visit_page(search, &visit);
 		}
 		else if (take_row(search, result))
 		{

@@ -28,9 +28,21 @@
 
 #include "ct_tree.h"
 
-/* Rows above which a cell is opened. */
+/* Rows of a cell that a build leaves undivided: with boxes, those of a leaf. */
 int
 ct_cell_rows(const CtIndex *index)
+{
+	if (index->routing.boxes)
+		return index->leaf.capacity * CT_CELL_FILL / 100;
+	return ct_crowded_rows(index);
+}
+
+/*
+ * Rows above which an insertion opens a cell.  Where there are boxes, cells are
+ * halved, and that is not before their leaf is full.
+ */
+int
+ct_crowded_rows(const CtIndex *index)
 {
 	return Min(CT_CELL_ROWS, index->leaf.capacity / 2);
 }
@@ -191,33 +203,61 @@ root_side_compare(const void *a, const void *b)
 }
 
 /*
- * Decides which roots move: those on the far side of the plane between two
- * distant pivots, about half by weight.  sides holds n >= 2 roots with their
- * weights; on return those from the result on are to move.
+ * Where boxes count: the dimension in which the pivots of n entries of a page
+ * extend most, and as keys their coordinates in it.
  */
-static int
-divide(CtIndex *index, const CtNode *parent, RootSide *sides, int n)
+static void
+spatial_keys(CtIndex *index, const CtNode *node, RootSide *sides, int n)
+{
+	double	   *point = palloc(sizeof(double) * index->point_size);
+	double		lower[CT_BOX_DIMS];
+	double		upper[CT_BOX_DIMS];
+	int			widest = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		ct_node_get_point(index, node, sides[i].slot, point);
+		for (int j = 0; j < index->point_size; j++)
+		{
+			lower[j] = i == 0 ? point[j] : Min(lower[j], point[j]);
+			upper[j] = i == 0 ? point[j] : Max(upper[j], point[j]);
+		}
+	}
+	for (int j = 1; j < index->point_size; j++)
+		if (upper[j] / 2.0 - lower[j] / 2.0 > upper[widest] / 2.0 - lower[widest] / 2.0)
+			widest = j;
+	for (int i = 0; i < n; i++)
+	{
+		ct_node_get_point(index, node, sides[i].slot, point);
+		sides[i].key = point[widest];
+	}
+	pfree(point);
+}
+
+/*
+ * Else: the plane between two distant pivots, and as keys how much nearer each
+ * pivot is to the one.
+ */
+static void
+metric_keys(CtIndex *index, const CtNode *node, RootSide *sides, int n)
 {
 	double	   *query = palloc(sizeof(double) * index->point_size);
-	double	   *dist = palloc(sizeof(double) * parent->header->nentries);
-	double	   *other = palloc(sizeof(double) * parent->header->nentries);
+	double	   *dist = palloc(sizeof(double) * node->header->nentries);
+	double	   *other = palloc(sizeof(double) * node->header->nentries);
 	int			far = 0;
-	int			total = 0;
-	int			sum = 0;
-	int			cut;
 
-	ct_node_get_point(index, parent, sides[0].slot, query);
-	ct_node_shape_distances(index, parent, query, dist);
+	ct_node_get_point(index, node, sides[0].slot, query);
+	ct_node_shape_distances(index, node, query, dist);
 	for (int i = 1; i < n; i++)
 		if (dist[sides[i].slot] > dist[sides[far].slot])
 			far = i;
-	ct_node_get_point(index, parent, sides[far].slot, query);
-	ct_node_shape_distances(index, parent, query, dist);
+	ct_node_get_point(index, node, sides[far].slot, query);
+	ct_node_shape_distances(index, node, query, dist);
 	for (int i = 0; i < n; i++)
 		if (dist[sides[i].slot] > dist[sides[far].slot])
 			far = i;
-	ct_node_get_point(index, parent, sides[far].slot, query);
-	ct_node_shape_distances(index, parent, query, other);
+	ct_node_get_point(index, node, sides[far].slot, query);
+	ct_node_shape_distances(index, node, query, other);
 	for (int i = 0; i < n; i++)
 	{
 		double		a = dist[sides[i].slot];
@@ -226,20 +266,37 @@ divide(CtIndex *index, const CtNode *parent, RootSide *sides, int n)
 		/* differences of infinities would be NaN */
 		sides[i].key = (isinf(a) ? 1e300 : Min(a, 1e300)) -
 			(isinf(b) ? 1e300 : Min(b, 1e300));
-		total += sides[i].weight;
 	}
+	pfree(query);
+	pfree(dist);
+	pfree(other);
+}
+
+/*
+ * Divides n >= 2 entries of a page in space, about half by weight.  sides holds
+ * their slots and weights; on return those from the result on are one part.
+ */
+static int
+divide(CtIndex *index, const CtNode *node, RootSide *sides, int n)
+{
+	int			total = 0;
+	int			sum = 0;
+	int			cut;
+
+	if (node->boxes)
+		spatial_keys(index, node, sides, n);
+	else
+		metric_keys(index, node, sides, n);
 	qsort(sides, n, sizeof(RootSide), root_side_compare);
+	for (int i = 0; i < n; i++)
+		total += sides[i].weight;
 	for (cut = 0; cut < n - 1; cut++)
 	{
 		if (cut > 0 && 2 * sum >= total)
 			break;
 		sum += sides[cut].weight;
 	}
-	cut = Max(cut, 1);
-	pfree(query);
-	pfree(dist);
-	pfree(other);
-	return cut;
+	return Max(cut, 1);
 }
 
 /* Copies those slots of a leaf whose cell is marked. */
@@ -296,6 +353,7 @@ copy_roots(CtIndex *index, CtNode *to, const CtNode *from, const uint8 *roots,
 			{
 				link_map[child] = to->header->nchildren++;
 				to->links[link_map[child]] = from->links[child];
+				ct_box_copy(index, to, link_map[child], from, child);
 			}
 			to->metas[slot].child = link_map[child];
 		}
@@ -349,6 +407,8 @@ split_page(CtIndex *index, CtPin parent_pin, int link, CtPin pin,
 		if (parent.metas[i].child == link &&
 			moving[parent.metas[i].child_root])
 			parent.metas[i].child = number;
+	ct_box_measure(index, &parent, link, &child);
+	ct_box_measure(index, &parent, number, &sibling);
 	ct_edit_commit(edit);
 	ct_unpin(sibling_pin);
 }
@@ -405,14 +465,98 @@ separate_children(CtIndex *index, CtPin pin, const bool *moving)
 	pfree(roots);
 }
 
-/* No room for another link?  Half is kept for separate_children. */
+/* No room for another link?  Some may be kept for separate_children(). */
 static bool
 links_full(const CtNode *node)
 {
-	return node->header->nchildren >= node->layout->max_children / 2;
+	return node->header->nchildren >= node->layout->usable_children;
 }
 
 /* -------- leaves -------- */
+
+/*
+ * Two groups, around the given pivot and the point farthest from it: owner[i]
+ * is 0 or 1, pivots[1] that point, dist[i] the distance to the own pivot.
+ */
+static void
+group_by_distance(CtIndex *index, const double *points, int n,
+				  const double *pivot, int *pivots, int *owner, double *dist)
+{
+	int			size = index->point_size;
+	int			far = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		dist[i] = ct_cover_distance(&index->shape, pivot,
+									points + (size_t) i * size);
+		owner[i] = 0;
+		if (dist[i] > dist[far])
+			far = i;
+	}
+	pivots[1] = far;
+	for (int i = 0; i < n; i++)
+	{
+		double		d = ct_cover_distance(&index->shape,
+										  points + (size_t) far * size,
+										  points + (size_t) i * size);
+
+		if (d < dist[i] || i == far)
+		{
+			dist[i] = d;
+			owner[i] = 1;
+		}
+	}
+}
+
+/* The same, but two halves (ct_halve.c). */
+static void
+group_by_halves(CtIndex *index, const CtNode *leaf, const int *slots, int n,
+				const double *points, const double *pivot, int *pivots,
+				int *owner, double *dist)
+{
+	CtColumns	columns = {leaf->points, leaf->layout->capacity,
+	index->space.element, index->point_size};
+	uint32	   *rows = palloc(sizeof(uint32) * n);
+	uint16	   *half = palloc(sizeof(uint16) * leaf->layout->capacity);
+	uint32		centers[2];
+	double		near[2];
+	double	   *center = palloc(sizeof(double) * index->point_size);
+	int			other;
+
+	for (int i = 0; i < n; i++)
+		rows[i] = slots[i];
+	ct_halve(&columns, rows, n, 2, half, centers);
+	for (int h = 0; h < 2; h++)
+	{
+		ct_node_get_point(index, leaf, centers[h], center);
+		near[h] = ct_cover_distance(&index->shape, pivot, center);
+	}
+	other = near[0] < near[1];
+	ct_node_get_point(index, leaf, centers[other], center);
+	for (int i = 0; i < n; i++)
+	{
+		owner[i] = half[slots[i]] == other;
+		dist[i] = ct_cover_distance(&index->shape, owner[i] ? center : pivot,
+									points + (size_t) i * index->point_size);
+		if (slots[i] == centers[other])
+			pivots[1] = i;
+	}
+}
+
+/*
+ * The entry below which a group divided from another belongs: groups of one
+ * node are siblings.
+ */
+static int
+group_parent(const CtNode *parent, int entry)
+{
+	const CtEntryMeta *meta = &parent->metas[entry];
+
+	if (parent->boxes && (meta->flags & CT_ENTRY_GROUP) &&
+		meta->parent != CT_NO_PARENT)
+		return meta->parent;
+	return entry;
+}
 
 /*
  * Opens a cell: a net of the next lower level divides its rows, and each
@@ -487,35 +631,21 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	level = ct_level_of(&index->shape, farthest) - 1;
 	limit = Min(Min(count / 2, parent.layout->capacity / CT_OPEN_SHARE),
 				CT_MAX_ROOTS - nused);
-	k = limit < 2 ? 0 : cell_net(index, points, count, pivot, level, limit,
-									pivots, owner, dist);
+	if (parent.boxes)
+	{
+		group_by_halves(index, &leaf, slots, count, points, pivot, pivots,
+						owner, dist);
+		flags = CT_ENTRY_GROUP;
+		k = 2;
+	}
+	else
+		k = limit < 2 ? 0 : cell_net(index, points, count, pivot, level, limit,
+									 pivots, owner, dist);
 	if (k == 0)
 	{
-		/* too many: two groups, around the pivot and the point farthest away */
-		int			far = 0;
-
+		/* too many */
 		flags = CT_ENTRY_GROUP;
-		for (int i = 0; i < count; i++)
-		{
-			dist[i] = ct_cover_distance(&index->shape, pivot,
-										points + (size_t) i * size);
-			owner[i] = 0;
-			if (dist[i] > dist[far])
-				far = i;
-		}
-		pivots[1] = far;
-		for (int i = 0; i < count; i++)
-		{
-			double		d = ct_cover_distance(&index->shape,
-											  points + (size_t) far * size,
-											  points + (size_t) i * size);
-
-			if (d < dist[i] || i == far)
-			{
-				dist[i] = d;
-				owner[i] = 1;
-			}
-		}
+		group_by_distance(index, points, count, pivot, pivots, owner, dist);
 		k = 2;
 	}
 	if (parent.header->nentries + k - 1 > parent.layout->capacity ||
@@ -556,7 +686,8 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	parent.radii[exit] = radius[0];
 	for (int p = 1; p < k; p++)
 	{
-		int			entry = add_entry(&parent, exit,
+		int			entry = add_entry(&parent,
+									  flags ? group_parent(&parent, exit) : exit,
 									  flags ? ct_level_of(&index->shape, shape_radius[p]) : level,
 									  link, numbers[p], radius[p], flags);
 		int			from = slots[pivots[p]];
@@ -609,6 +740,7 @@ add_twin(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell)
 		top = parent.metas[exit].parent;
 	number = link_sibling(&parent, link, &child, &sibling, sibling_pin,
 						  incarnation);
+	ct_box_clear(index, &parent, number);
 	slot = add_entry(&parent, top, CT_LEVEL_ZERO, number, 0, 0.0,
 					 CT_ENTRY_GROUP);
 	{
@@ -789,6 +921,51 @@ subtree_weight(const CtNode *node, const int *moving, int nmoving,
 }
 
 /*
+ * Where boxes count: halves the groups below a root.  Fills moving with the
+ * part farther from the root's pivot, its central entry first, and returns how
+ * many these are, or 0.
+ */
+static int
+halve_groups(CtIndex *index, const CtNode *node, int root, int *moving)
+{
+	int			n = node->header->nentries;
+	RootSide   *sides = palloc(sizeof(RootSide) * (n + 1));
+	int		   *weight = palloc0(sizeof(int) * n);
+	int			nsides = 1;
+	int			at = 0;
+	int			cut;
+	int			first;
+	int			nmoving = 0;
+
+	for (int i = 0; i < n; i++)
+		for (int slot = i; slot != CT_NO_PARENT; slot = node->metas[slot].parent)
+			weight[slot]++;
+	/* the root stands for its own cell */
+	sides[0].slot = root;
+	sides[0].weight = 1;
+	for (int i = 0; i < n; i++)
+		if (node->metas[i].parent == root &&
+			(node->metas[i].flags & CT_ENTRY_GROUP))
+		{
+			sides[nsides].slot = i;
+			sides[nsides++].weight = weight[i];
+		}
+	pfree(weight);
+	if (nsides == 1)
+		return 0;
+	cut = divide(index, node, sides, nsides);
+	while (sides[at].slot != root)
+		at++;
+	first = at < cut ? cut : 0;
+	cut = at < cut ? nsides : cut;
+	moving[nmoving++] = sides[(first + cut) / 2].slot;
+	for (int i = first; i < cut; i++)
+		if (i != (first + cut) / 2)
+			moving[nmoving++] = sides[i].slot;
+	return nmoving;
+}
+
+/*
  * Opens the only root of a routing page: children of its highest level become
  * roots, with entries in the parent.  When there are too many of them, those
  * nearer to one of them than to the root are grouped under it, and only that
@@ -848,7 +1025,15 @@ open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
 	used_numbers(&parent, link, used);
 	for (int i = 0; i <= CT_MAX_ROOTS; i++)
 		nused += used[i];
-	if (nmoving > parent.layout->capacity / CT_OPEN_SHARE)
+	if (node.boxes && groups)
+	{
+		nmoving = halve_groups(index, &node, root, moving);
+		for (int m = 1; m < nmoving; m++)
+			regroup[moving[m]] = true;
+		nmoving = 1;
+		grouping = true;
+	}
+	else if (nmoving > parent.layout->capacity / CT_OPEN_SHARE)
 	{
 		/* group the nearer half of them around the one farthest away */
 		double	   *query = palloc(sizeof(double) * index->point_size);
@@ -926,8 +1111,10 @@ open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
 		int			number = take_number(used);
 		int			flags = grouping ? CT_ENTRY_GROUP :
 			node.metas[slot].flags & CT_ENTRY_GROUP;
-		int			entry = add_entry(&parent, exit, node.metas[slot].level,
-									  link, number, radius[m], flags);
+		int			entry = add_entry(&parent,
+									  flags ? group_parent(&parent, exit) : exit,
+									  node.metas[slot].level, link, number,
+									  radius[m], flags);
 		CtEntryMeta meta = parent.metas[entry];
 
 		ct_node_copy_slot(index, &parent, entry, &node, slot);
@@ -1045,6 +1232,7 @@ ct_grow_root(CtIndex *index, CtPin root_pin)
 	root.links[0].block = ct_pin_block(child_pin);
 	root.links[0].incarnation = incarnation;
 	root.links[0].version = child.header->version;
+	ct_box_measure(index, &root, 0, &child);
 	ct_edit_commit(edit);
 	ct_unpin(child_pin);
 }

@@ -184,6 +184,7 @@ drop_link(CtIndex *index, Page page, int link)
 			node.metas[i].child = link;
 	}
 	node.links[link] = node.links[last];
+	ct_box_copy(index, &node, link, &node, last);
 	node.header->nchildren--;
 
 	/* entries without a way out and without children, bottom up */

@@ -698,6 +698,93 @@ check_argmin(const CtKernelTable *kernels)
 	}
 }
 
+/* How far q is below the one limit or above the other. */
+static double
+literal_leg(double q, float lower, float upper)
+{
+	if ((double) lower - q > 0.0)
+		return (double) lower - q;
+	if (q - (double) upper > 0.0)
+		return q - (double) upper;
+	return 0.0;
+}
+
+/* One box of a case: a range, a point, all of space or nothing. */
+static void
+put_box(float *boxes, size_t stride, size_t dim, size_t i, Kind kind)
+{
+	int			style = random_below(8);
+
+	for (size_t j = 0; j < dim; j++)
+	{
+		float		a = random_float(kind);
+		float		b = style == 0 ? a : random_float(kind);
+
+		if (style == 1)
+			a = -(b = INFINITY);
+		put_f32(boxes, j * stride + i, style == 2 ? INFINITY : a < b ? a : b);
+		put_f32(boxes, (dim + j) * stride + i,
+				style == 2 ? -INFINITY : a < b ? b : a);
+	}
+}
+
+static void
+check_boxes_of(const CtKernelTable *const *tables, Kind kind, size_t dim,
+			   size_t n, bool unaligned)
+{
+	size_t		stride = n + random_below(3);
+	size_t		length = (2 * dim - 1) * stride + n;
+	float	   *boxes = arena_tail(cols_f32_arena, length * sizeof(float),
+								   unaligned ? 2 : 0);
+	double	   *q = arena_tail(q_arena, dim * sizeof(double), unaligned ? 4 : 0);
+	double		should[MAX_COUNT];
+
+	for (size_t j = 0; j < dim; j++)
+		put_f64(q, j, random_below(2) ? random_element(kind) :
+				(double) random_float(kind));
+	for (size_t i = 0; i < n; i++)
+	{
+		volatile double sum = 0.0;
+
+		put_box(boxes, stride, dim, i, kind);
+		for (size_t j = 0; j < dim; j++)
+		{
+			volatile double leg = literal_leg(get_f64(q, j),
+											  get_f32(boxes, j * stride + i),
+											  get_f32(boxes, (dim + j) * stride + i));
+			volatile double square = leg * leg;
+
+			sum += square;
+		}
+		should[i] = sqrt(sum);
+	}
+	for (int level = 0; level < CT_KERNEL_LEVELS; level++)
+	{
+		double	   *dist = fenced_output(unaligned);
+
+		if (tables[level] == NULL)
+			continue;
+		tables[level]->box_distances(q, boxes, stride, n, dim, dist);
+		for (size_t i = 0; i < n; i++)
+			if (!same_bits(get_f64(dist, i), should[i]))
+				fail(tables[level]->name, "box_distances", kind, dim, n, i,
+					 get_f64(dist, i), should[i]);
+		if (!fences_whole(dist, n))
+			fail(tables[level]->name, "box_distances wrote beyond its output",
+				 kind, dim, n, n, NAN, NAN);
+	}
+}
+
+static void
+check_boxes(const CtKernelTable *const *tables)
+{
+	for (size_t d = 0; dims[d] <= 17; d++)
+		for (size_t c = 0; c < LENGTH(counts); c++)
+			for (int kind = 0; kind < KINDS; kind++)
+				check_boxes_of(tables, (Kind) kind, dims[d], counts[c],
+							   (d + c + (size_t) kind) % 2 != 0);
+}
+
 static void
 check_tables(const CtKernelTable *const *tables)
 {
@@ -752,6 +839,7 @@ main(void)
 		check_argmin(tables[level]);
 	}
 	check_distances(tables);
+	check_boxes(tables);
 
 	if (failures > 0)
 	{
