@@ -113,7 +113,9 @@ extern CtPack *ct_pack_begin(CtBulk *bulk);
 extern void ct_pack_tree(CtPack *pack, CtBranch *above);
 extern void ct_pack_end(CtPack *pack);
 
-/* ct_landmarks.c */
+/* ct_landmarks.c, which in a residual index may use this part of the memory */
+#define CT_LANDMARKS_SHARE	4
+
 extern CtLandmarks *ct_landmarks_choose(CtBulk *bulk);
 extern bool ct_landmarks_contain(const CtLandmarks *landmarks, size_t row);
 extern void ct_landmarks_refine(CtBulk *bulk, CtLandmarks *landmarks,

@@ -63,8 +63,8 @@ round_down(const CtSpace *space, double bound)
 /* no angle between lines is larger; rounded up */
 #define RIGHT_ANGLE		(M_PI_2 + 0x1p-50)
 
-/* angles below this are those of few pairs */
-#define LEAST_ANGLE		0.8
+/* angles below this are those of few pairs, where bases decide about rows */
+#define LEAST_ANGLE		1.3
 
 /* The true angle is at least, or at most, this; angle was computed. */
 static double

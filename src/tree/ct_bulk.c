@@ -127,6 +127,8 @@ ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
 	bulk->arriving = index->space.model ? sizeof(double) * index->meta.dims :
 		index->vector_bytes;
 	bulk->arrival = palloc(bulk->arriving);
+	if (index->space.model)
+		memory -= memory / CT_LANDMARKS_SHARE;
 	bulk->limit = Max(memory / bytes_per_row(bulk), MIN_LIMIT);
 	bulk->limit = Min(bulk->limit, PG_INT32_MAX / 2);
 	ct_bulk_start(bulk, Min(bulk->limit, 1024));

@@ -5,14 +5,15 @@
  *	  the bases of its leaves consist.
  *
  * A scan evaluates every landmark of the leaves it reads, and every row that
- * its leaf's basis leaves too much of.  So landmarks should be few, and dense
- * where residual correlation is short.  Rows are divided into blocks by the
- * median of their widest coordinate; in each block landmarks are chosen by
- * farthest-first traversal, in the residual metric, of a sample.  Rows that
- * are badly explained then become landmarks themselves, since scans would
- * evaluate them anyway.  The candidates for a leaf's basis are the landmarks
- * near to its rows in space (in lengthscales): far ones are hardly correlated
- * with it.
+ * its leaf's basis leaves too much of.  So landmarks should be few, and explain
+ * all rows together.  They are the pivots of a Cholesky factorization of the
+ * correlations of a sample: each time the row that the others explain least
+ * (Fine & Scheinberg 2001; that is how inducing points are chosen greedily).
+ * Where residual correlation is smooth their number hardly depends on that of
+ * the rows.  Rows that leaves find badly explained then become landmarks too,
+ * since scans would evaluate them anyway.  The candidates for a leaf's basis
+ * are the landmarks near to its rows in space (in lengthscales): far ones are
+ * hardly correlated with it.
  *
  * IDENTIFICATION
  *	  src/tree/ct_landmarks.c
@@ -26,10 +27,18 @@
 #include "ct_bulk.h"
 #include "ct_point.h"
 
-/* rows of a block, of its sample, and for each landmark */
-#define BLOCK_ROWS		8192
-#define SAMPLE_ROWS		2048
-#define LANDMARK_ROWS	128
+/*
+ * Landmarks are chosen first for a sample, until they leave less than this of
+ * each of its rows, but no more than one for so many rows of the index.
+ */
+#define SAMPLE_ROWS		4096
+#define GOOD_REST		0.25
+#define LANDMARK_ROWS	32
+#define MOST_LANDMARKS	2048
+
+/* so many at a time, from so many rows of which most is left */
+#define BATCH			16
+#define POOL			64
 
 /*
  * Rounds in which badly explained rows become landmarks: of those of a leaf
@@ -48,12 +57,17 @@
 #define PROBES			12
 #define NEAREST			(CT_BASIS_CANDIDATES / PROBES)
 
-typedef struct Block
+/* A pivoted Cholesky factorization of the sample's correlations. */
+typedef struct Sample
 {
-	size_t		first;			/* in rows[] */
 	size_t		n;
-	size_t		nlandmarks;		/* which then stand first in the block */
-} Block;
+	size_t		limit;			/* landmarks, at most */
+	size_t		k;				/* landmarks chosen */
+	size_t	   *rows;
+	double	   *columns;		/* n x limit: column k is of landmark k */
+	double	   *rest;			/* what landmarks leave of each, squared */
+	uint32	   *order;			/* most left first */
+} Sample;
 
 struct CtLandmarks
 {
@@ -64,7 +78,7 @@ struct CtLandmarks
 	bool	   *chosen;			/* by row of the index */
 };
 
-/* for sorting rows by a coordinate */
+/* for sorting rows by their rest */
 typedef struct SortRow
 {
 	double		key;
@@ -80,105 +94,6 @@ compare_rows(const void *a, const void *b)
 	if (left->key != right->key)
 		return left->key < right->key ? -1 : 1;
 	return left->row < right->row ? -1 : left->row > right->row;
-}
-
-/* The coordinate along which rows are spread widest, in lengthscales. */
-static int
-widest_coordinate(const CtBulk *bulk, const SortRow *rows, size_t n)
-{
-	const CtModel *model = bulk->index->space.model;
-	int			widest = 0;
-	double		most = -1.0;
-
-	for (int j = 0; j < (int) model->dims; j++)
-	{
-		double		low = INFINITY;
-		double		high = -INFINITY;
-
-		for (size_t i = 0; i < n; i++)
-		{
-			double		x = ct_bulk_record(bulk, rows[i].row)[j];
-
-			low = Min(low, x);
-			high = Max(high, x);
-		}
-		if ((high - low) / ct_model_lengthscale(model)[j] > most)
-		{
-			most = (high - low) / ct_model_lengthscale(model)[j];
-			widest = j;
-		}
-	}
-	return widest;
-}
-
-/* Divides rows into blocks; returns how many there are now. */
-static int
-divide(const CtBulk *bulk, SortRow *all, size_t first, size_t n,
-	   Block *blocks, int nblocks)
-{
-	SortRow    *rows = all + first;
-	int			j;
-
-	CHECK_FOR_INTERRUPTS();
-	if (n <= BLOCK_ROWS)
-	{
-		blocks[nblocks].first = first;
-		blocks[nblocks].n = n;
-		return nblocks + 1;
-	}
-	j = widest_coordinate(bulk, rows, n);
-	for (size_t i = 0; i < n; i++)
-		rows[i].key = ct_bulk_record(bulk, rows[i].row)[j];
-	qsort(rows, n, sizeof(SortRow), compare_rows);
-	nblocks = divide(bulk, all, first, n / 2, blocks, nblocks);
-	return divide(bulk, all, first + n / 2, n - n / 2, blocks, nblocks);
-}
-
-/*
- * Farthest-first traversal of a sample of a block.  Landmarks are swapped to
- * the front of the block.  Runs in any thread.
- */
-static void
-choose_in_block(const CtBulk *bulk, SortRow *all, Block *block)
-{
-	const CtSpace *space = &bulk->index->cover;
-	SortRow    *rows = all + block->first;
-	size_t		nsample = Min(block->n, SAMPLE_ROWS);
-	size_t		wanted = (block->n + LANDMARK_ROWS - 1) / LANDMARK_ROWS;
-	size_t		next = 0;
-
-	/* spread over the block; the sample then stands first */
-	for (size_t i = 0; i < nsample; i++)
-	{
-		size_t		from = i + (block->n - i) / (nsample - i) / 2;
-		SortRow		swap = rows[i];
-
-		rows[i] = rows[from];
-		rows[from] = swap;
-		rows[i].key = 0.0;		/* largest correlation with a landmark */
-	}
-	for (block->nlandmarks = 0; block->nlandmarks < Min(wanted, nsample);)
-	{
-		size_t		k = block->nlandmarks++;
-		SortRow		landmark = rows[next];
-		const double *record = ct_bulk_record(bulk, landmark.row);
-
-		rows[next] = rows[k];
-		rows[k] = landmark;
-		next = k + 1;
-		for (size_t i = k + 1; i < nsample; i++)
-		{
-			double		rho = fabs(ct_model_correlation(space->model,
-														space->kernels, record,
-														ct_bulk_record(bulk, rows[i].row)));
-
-			rows[i].key = Max(rows[i].key, rho);
-			if (rows[i].key < rows[next].key)
-				next = i;
-		}
-		if (next < nsample && rows[next].key >= 1.0)
-			break;				/* the rest are where landmarks are */
-	}
 }
 
 /* The coordinates of a record, in lengthscales. */
@@ -208,6 +123,104 @@ add_landmark(const CtBulk *bulk, CtLandmarks *landmarks, size_t row)
 			 landmarks->places + landmarks->n * model->dims);
 	landmarks->chosen[row] = true;
 	landmarks->rows[landmarks->n++] = row;
+}
+
+/* Most left first; for sorting Sample.order. */
+static int
+compare_rests(const void *a, const void *b, void *arg)
+{
+	const double *rest = arg;
+	uint32		left = *(const uint32 *) a;
+	uint32		right = *(const uint32 *) b;
+
+	if (rest[left] != rest[right])
+		return rest[left] > rest[right] ? -1 : 1;
+	return left < right ? -1 : left > right;
+}
+
+/*
+ * Takes from row i of the sample what landmark number k, its row f, explains
+ * of it.  root is the root of what was left of f itself.  Runs in any thread.
+ */
+static void
+explain(const CtBulk *bulk, Sample *sample, size_t k, uint32 f, double root,
+		uint32 i)
+{
+	const CtSpace *space = &bulk->index->cover;
+	double	   *column = sample->columns + i * sample->limit;
+	double		product;
+
+	if (i == f)
+	{
+		column[k] = root;
+		sample->rest[i] = 0.0;
+		return;
+	}
+	product = ct_model_correlation(space->model, space->kernels,
+								   ct_bulk_record(bulk, sample->rows[f]),
+								   ct_bulk_record(bulk, sample->rows[i])) -
+		space->kernels->dot_f64(sample->columns + f * sample->limit, column, k);
+	column[k] = product / root;
+	sample->rest[i] = Max(0.0, sample->rest[i] - column[k] * column[k]);
+}
+
+/*
+ * Chooses up to BATCH landmarks among the POOL rows of which most is left, at
+ * least half as much as of the first.  Returns how many; 0: they are enough.
+ */
+static int
+choose_batch(const CtBulk *bulk, Sample *sample, uint32 *batch, double *roots)
+{
+	size_t		pool = Min(sample->n, POOL);
+	int			n = 0;
+	double		most;
+
+	qsort_arg(sample->order, sample->n, sizeof(uint32), compare_rests,
+			  sample->rest);
+	most = sample->rest[sample->order[0]];
+	while (n < BATCH && sample->k + n < sample->limit)
+	{
+		uint32		best = sample->order[0];
+
+		for (size_t i = 1; i < pool; i++)
+			if (sample->rest[sample->order[i]] > sample->rest[best])
+				best = sample->order[i];
+		if (sample->rest[best] < Max(most / 2.0, GOOD_REST * GOOD_REST))
+			break;
+		batch[n] = best;
+		roots[n] = sqrt(sample->rest[best]);
+		for (size_t i = 0; i < pool; i++)
+			explain(bulk, sample, sample->k + n, best, roots[n],
+					sample->order[i]);
+		n++;
+	}
+	return n;
+}
+
+/*
+ * Chooses landmarks for a sample of all rows, each time one of which the others
+ * explain least: the pivots of a Cholesky factorization.  Where residual
+ * correlation is smooth, few explain everything.
+ */
+static void
+choose_for_sample(const CtBulk *bulk, Sample *sample, CtLandmarks *landmarks)
+{
+	uint32		batch[BATCH];
+	double		roots[BATCH];
+	int			n;
+
+	while ((n = choose_batch(bulk, sample, batch, roots)) > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(static)
+		for (size_t i = POOL; i < sample->n; i++)
+			for (int t = 0; t < n; t++)
+				explain(bulk, sample, sample->k + t, batch[t], roots[t],
+						sample->order[i]);
+		for (int t = 0; t < n; t++)
+			add_landmark(bulk, landmarks, sample->rows[batch[t]]);
+		sample->k += n;
+	}
 }
 
 /*
@@ -400,9 +413,10 @@ is_covered(const CtBulk *bulk, const CtLandmarks *landmarks, size_t first,
 
 /*
  * Adds the rows that the leaves ask for, the worst explained first, passing
- * over those that a landmark just added for another leaf covers.
+ * over those that a landmark just added for another leaf covers.  Returns
+ * whether there are any.
  */
-static void
+static bool
 add_promoted(CtBulk *bulk, CtLandmarks *landmarks, size_t nleaves,
 			 const Promotion *promotions)
 {
@@ -422,6 +436,7 @@ add_promoted(CtBulk *bulk, CtLandmarks *landmarks, size_t nleaves,
 			add_landmark(bulk, landmarks, rows[i].row);
 	}
 	pfree(rows);
+	return n > 0;
 }
 
 /*
@@ -453,7 +468,8 @@ ct_landmarks_refine(CtBulk *bulk, CtLandmarks *landmarks, size_t nleaves,
 		if (failed)
 			ereport(ERROR,
 					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		add_promoted(bulk, landmarks, nleaves, promotions);
+		if (!add_promoted(bulk, landmarks, nleaves, promotions))
+			break;
 	}
 	pfree(promotions);
 }
@@ -466,23 +482,7 @@ CtLandmarks *
 ct_landmarks_choose(CtBulk *bulk)
 {
 	CtLandmarks *landmarks = palloc0(sizeof(CtLandmarks));
-	size_t		n = bulk->n;
-	SortRow    *rows = MemoryContextAllocHuge(bulk->context, sizeof(SortRow) * n);
-	Block	   *blocks = palloc(sizeof(Block) * (2 * n / BLOCK_ROWS + 2));
-	int			nblocks;
-
-	for (size_t i = 0; i < n; i++)
-		rows[i].row = i;
-	nblocks = divide(bulk, rows, 0, n, blocks, 0);
-	for (int from = 0; from < nblocks; from += bulk->nthreads)
-	{
-		int			to = Min(from + bulk->nthreads, nblocks);
-
-		CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(bulk->nthreads) schedule(static, 1)
-		for (int b = from; b < to; b++)
-			choose_in_block(bulk, rows, &blocks[b]);
-	}
+	Sample		sample = {0};
 
 	landmarks->size = 1024;
 	landmarks->rows = palloc(sizeof(size_t) * landmarks->size);
@@ -490,13 +490,30 @@ ct_landmarks_choose(CtBulk *bulk)
 											   sizeof(double) * landmarks->size *
 											   bulk->index->meta.dims);
 	landmarks->chosen = MemoryContextAllocExtended(bulk->context,
-												   sizeof(bool) * n,
+												   sizeof(bool) * bulk->n,
 												   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	for (int b = 0; b < nblocks; b++)
-		for (size_t i = 0; i < blocks[b].nlandmarks; i++)
-			add_landmark(bulk, landmarks, rows[blocks[b].first + i].row);
-	pfree(rows);
-	pfree(blocks);
+
+	sample.n = Min(bulk->n, SAMPLE_ROWS);
+	sample.limit = Min((bulk->n + LANDMARK_ROWS - 1) / LANDMARK_ROWS,
+					   Min(sample.n, MOST_LANDMARKS));
+	sample.limit = Min(sample.limit, bulk->memory / CT_LANDMARKS_SHARE /
+					   (sizeof(double) * sample.n) + 1);
+	sample.rows = palloc(sizeof(size_t) * sample.n);
+	sample.order = palloc(sizeof(uint32) * sample.n);
+	sample.rest = palloc(sizeof(double) * sample.n);
+	sample.columns = MemoryContextAllocHuge(bulk->context, sizeof(double) *
+											sample.n * sample.limit);
+	for (size_t i = 0; i < sample.n; i++)
+	{
+		sample.rows[i] = i * bulk->n / sample.n;
+		sample.order[i] = i;
+		sample.rest[i] = 1.0;
+	}
+	choose_for_sample(bulk, &sample, landmarks);
+	pfree(sample.rows);
+	pfree(sample.order);
+	pfree(sample.rest);
+	pfree(sample.columns);
 	return landmarks;
 }
 
