@@ -20,7 +20,21 @@
 #endif
 
 #if PG_VERSION_NUM >= 160000
+#include "storage/relfilelocator.h"
 #include "varatt.h"
+#else
+#include "storage/relfilenode.h"
+#endif
+
+/* the file of a relation, which changes when its content is replaced */
+#if PG_VERSION_NUM >= 160000
+typedef RelFileLocator CtRelFile;
+#define ct_relation_file(rel)			((rel)->rd_locator)
+#define ct_relation_file_equals(a, b)	RelFileLocatorEquals(a, b)
+#else
+typedef RelFileNode CtRelFile;
+#define ct_relation_file(rel)			((rel)->rd_node)
+#define ct_relation_file_equals(a, b)	RelFileNodeEquals(a, b)
 #endif
 
 #if PG_VERSION_NUM >= 180000

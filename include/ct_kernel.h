@@ -124,6 +124,15 @@ typedef struct CtKernelTable
 								  size_t stride, size_t n, size_t dim,
 								  double *dist);
 
+	/*
+	 * Products of the shares of a query and of n rows, which are stored by
+	 * column: share j of row i is shares[j * stride + i].  Products and sums
+	 * are rounded to float, in increasing order of j.
+	 */
+	void		(*share_products) (const float *query, const int8_t *shares,
+								   size_t stride, size_t n, size_t nbasis,
+								   float *products);
+
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);
 

@@ -67,7 +67,7 @@ typedef struct CtNode
 	double	   *deltas;
 	CtBasis    *basis;			/* these three: residual leaves, else NULL */
 	float	   *rests;
-	float	   *shares;			/* by column */
+	int8	   *shares;			/* by column, in units (ct_projection.h) */
 	double	   *radii;
 	CtLink	   *links;
 	float	   *boxes;			/* of links, by column, or NULL */
@@ -172,6 +172,11 @@ extern bool ct_box_covers(CtIndex *index, const CtNode *node, int link,
 extern void ct_box_bounds(CtIndex *index, const CtNode *node,
 						  const double *query, double *bounds);
 
+/* ct_pivot_cache.c */
+extern const void *ct_pivot_cache_get(CtIndex *index, CtLocator locator);
+extern void ct_pivot_cache_put(CtIndex *index, CtLocator locator,
+							   const void *vector);
+
 /* ct_vector.c */
 extern CtLocator ct_vector_store(CtIndex *index, const double *point,
 								 int state);
@@ -183,8 +188,8 @@ extern void ct_vector_location(CtIndex *index, CtLocator locator,
 extern void ct_vector_read(CtIndex *index, CtLocator locator, double *point);
 extern double ct_vector_cover_distance(CtIndex *index, CtLocator locator,
 									   const double *query);
-extern double ct_vector_correlation(CtIndex *index, CtLocator locator,
-									const double *query);
+extern double ct_pivot_correlation(CtIndex *index, CtLocator locator,
+								   const double *query);
 extern double ct_vector_distance(CtIndex *index, CtLocator locator,
 								 const double *query);
 extern void ct_vector_free(CtIndex *index, CtLocator *locators, int n);

@@ -26,7 +26,10 @@
 #include "ct_metric.h"
 
 /* most pivots of a basis */
-#define CT_BASIS_SIZE		32
+#define CT_BASIS_SIZE		40
+
+/* A share of 1, as rows' shares are stored: in whole units of one byte. */
+#define CT_SHARE_UNITS		126
 
 /* A basis as arithmetic sees it. */
 typedef struct CtProjection
@@ -45,7 +48,7 @@ typedef struct CtShares
 } CtShares;
 
 /* candidates that a basis is chosen from, at most */
-#define CT_BASIS_CANDIDATES	96
+#define CT_BASIS_CANDIDATES	192
 
 /* A basis chosen for some rows. */
 typedef struct CtProjectionFit
@@ -75,12 +78,15 @@ extern void ct_projection_fit(const CtSpace *space, int ncandidates,
 extern void ct_projection_shares(const CtProjection *basis, const double *rho,
 								 double slack, CtShares *shares);
 
+/* A row's share as it is stored. */
+extern int8_t ct_projection_stored(float share);
+
 /*
- * Lower bounds of the reported distances of n rows.  shares is stored by
- * column, stride floats apart; row_error bounds the error of their shares.
+ * Lower bounds of the reported distances of n rows.  shares are stored, by
+ * column, stride apart; row_error bounds the error that they had before.
  */
 extern void ct_projection_bounds(const CtSpace *space, int nbasis,
-								 const CtShares *query, const float *shares,
+								 const CtShares *query, const int8_t *shares,
 								 int stride, const float *rests,
 								 double row_error, int n, double *bounds);
 

@@ -209,6 +209,17 @@ flags_any(Flags flags)
 #include "ct_kernel_features.h"
 #include "ct_kernel_boxes.h"
 
+#define SHARE_LANES		8
+typedef __m256 ShareVector;
+
+CT_INLINE CT_TARGET ShareVector
+share_vector(const int8_t *shares)
+{
+	return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *) shares)));
+}
+
+#include "ct_kernel_shares.h"
+
 /* add the squares of up to four differences, from number j on */
 CT_INLINE CT_TARGET Vector
 add_squares_some(Vector sum, const double *q, const void *x,
@@ -366,6 +377,7 @@ const CtKernelTable ct_kernel_avx2 = {
 	.l2_columns_f64 = l2_columns_f64_avx2,
 	.l2_columns_f32 = l2_columns_f32_avx2,
 	.box_distances = box_distances,
+	.share_products = share_products,
 	.argmin_f64 = argmin_f64_avx2,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,

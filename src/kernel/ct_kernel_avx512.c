@@ -185,6 +185,17 @@ flags_any(Flags flags)
 #include "ct_kernel_features.h"
 #include "ct_kernel_boxes.h"
 
+#define SHARE_LANES		16
+typedef __m512 ShareVector;
+
+CT_INLINE CT_TARGET ShareVector
+share_vector(const int8_t *shares)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *) shares)));
+}
+
+#include "ct_kernel_shares.h"
+
 /* add the squares of up to eight differences, from number j on */
 CT_INLINE CT_TARGET Vector
 add_squares_some(Vector sum, const double *q, const void *x,
@@ -335,6 +346,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.l2_columns_f64 = l2_columns_f64_avx512,
 	.l2_columns_f32 = l2_columns_f32_avx512,
 	.box_distances = box_distances,
+	.share_products = share_products,
 	.argmin_f64 = argmin_f64_avx512,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,

@@ -362,6 +362,17 @@ vector_load_some(const void *p, Mask mask, size_t element_size)
 #include "ct_kernel_features.h"
 #include "ct_kernel_boxes.h"
 
+#define SHARE_LANES		1
+typedef float ShareVector;
+
+CT_INLINE ShareVector
+share_vector(const int8_t *shares)
+{
+	return *shares;
+}
+
+#include "ct_kernel_shares.h"
+
 const CtKernelTable ct_kernel_scalar = {
 	.level = CT_KERNEL_SCALAR,
 	.name = "scalar",
@@ -370,6 +381,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.l2_columns_f64 = l2_columns_f64_scalar,
 	.l2_columns_f32 = l2_columns_f32_scalar,
 	.box_distances = box_distances,
+	.share_products = share_products,
 	.argmin_f64 = argmin_f64_scalar,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,

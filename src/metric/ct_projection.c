@@ -9,13 +9,18 @@
  * norm of at most n s, so G^ + t I - G is positive semidefinite for t >= n s.
  * The factor is rounded to float, which changes C C' by at most
  * 2 n (1 + t) 2^-24 in norm, and computed in double, which is far less.
- * Hence t = n s + RIDGE, with RIDGE = 1e-5 for n <= 32 larger than that.
+ * Hence t = n s + RIDGE, with RIDGE = 1e-5 for n <= 40 larger than that.
  *
  * Shares.  C as stored is exact.  beta^ differs from C^-1 rho by C^-1 times
  * the error of rho (|C^-1|_F sqrt(n) s), the roundings of the substitution
  * (SOLVE |C^-1|_F^2 generously, since rows of C have norm below 2) and of beta
  * to float (2^-24 |beta|).  That sum is shares.error = h.  Then |beta| >=
  * |beta^| - h, so e <= sqrt(1 - max(0, |beta^| - h)^2).
+ *
+ * Storage.  A row's shares are stored in units of 1 / CT_SHARE_UNITS, which adds
+ * at most sqrt(n) / (2 CT_SHARE_UNITS) to h_x.  Shares beyond what a byte can
+ * hold are cut to 127 units, which is more than 1; so |true beta| <= 1 says that
+ * no more is cut off than the error that there was, and another h_x covers it.
  *
  * Bounds.  |beta_q . beta_x| <= |beta^_q . beta^_x| + h_q |beta^_x| +
  * h_x |beta^_q| + h_q h_x, where |beta^| <= 1 + h; the product in float adds
@@ -35,6 +40,9 @@
 #define RIDGE			1e-5
 #define SOLVE			1e-14
 #define FLOAT_UNIT		0x1p-24
+
+/* rows whose bounds are computed together */
+#define SHARE_BLOCK		64
 
 /* a candidate of which less than this is left adds nothing */
 #define LEAST_REST		1e-3
@@ -160,11 +168,15 @@ ct_projection_shares(const CtProjection *basis, const double *rho,
 	for (int i = 0; i < basis->n; i++)
 	{
 		const float *row = factor_row(basis->factor, i);
-		double		value = rho[i];
+		double		sums[4] = {0};	/* so that additions need not wait */
+		int			j = 0;
 
-		for (int j = 0; j < i; j++)
-			value -= row[j] * beta[j];
-		beta[i] = value / row[i];
+		for (; j + 4 <= i; j += 4)
+			for (int lane = 0; lane < 4; lane++)
+				sums[lane] += row[j + lane] * beta[j + lane];
+		for (; j < i; j++)
+			sums[0] += row[j] * beta[j];
+		beta[i] = (rho[i] - ((sums[0] + sums[1]) + (sums[2] + sums[3]))) / row[i];
 		shares->beta[i] = (float) beta[i];
 		square += (double) shares->beta[i] * shares->beta[i];
 	}
@@ -181,25 +193,37 @@ ct_projection_shares(const CtProjection *basis, const double *rho,
 		shares->rest = 1e-12;
 }
 
+int8_t
+ct_projection_stored(float share)
+{
+	float		units = rintf(share * CT_SHARE_UNITS);
+
+	return units > 127.0f ? 127 : units < -127.0f ? -127 : (int8_t) units;
+}
+
 void
 ct_projection_bounds(const CtSpace *space, int nbasis,
-					 const CtShares *query, const float *shares, int stride,
+					 const CtShares *query, const int8_t *shares, int stride,
 					 const float *rests, double row_error, int n,
 					 double *bounds)
 {
 	double		hq = query->error;
-	double		hx = row_error;
+	double		hx = 2.0 * row_error +
+		sqrt(nbasis) / (2 * CT_SHARE_UNITS) * (1.0 + 1e-6);
 	double		add = hq * (1.0 + hx) + hx * (1.0 + hq) + hq * hx +
 		4.0 * nbasis * FLOAT_UNIT * (1.0 + hq) * (1.0 + hx);
 
-	for (int i = 0; i < n; i++)
+	for (int from = 0; from < n; from += SHARE_BLOCK)
 	{
-		float		dot = 0.0f;
+		float		products[SHARE_BLOCK];
+		int			count = n - from < SHARE_BLOCK ? n - from : SHARE_BLOCK;
 
-		for (int j = 0; j < nbasis; j++)
-			dot += query->beta[j] * shares[j * stride + i];
-		bounds[i] = ct_correlation_bound(space, fabsf(dot) +
-										 query->rest * rests[i] + add);
+		space->kernels->share_products(query->beta, shares + from, stride,
+									   count, nbasis, products);
+		for (int i = 0; i < count; i++)
+			bounds[from + i] =
+				ct_correlation_bound(space, fabsf(products[i]) / CT_SHARE_UNITS +
+									 query->rest * rests[from + i] + add);
 	}
 }
 

@@ -77,7 +77,7 @@ ct_layout_init(CtIndex *index)
 							  point_bytes + sizeof(ItemPointerData) +
 							  sizeof(uint8) +
 							  (index->external ? sizeof(double) : 0) +
-							  (residual ? (1 + CT_BASIS_SIZE) * sizeof(float) : 0));
+							  (residual ? sizeof(float) + CT_BASIS_SIZE : 0));
 	offset = CT_COLUMNS_OFFSET;
 	if (residual)
 	{
@@ -86,7 +86,7 @@ ct_layout_init(CtIndex *index)
 		leaf->rests = offset;
 		offset += leaf->capacity * sizeof(float);
 		leaf->shares = offset;
-		offset += leaf->capacity * sizeof(float) * CT_BASIS_SIZE;
+		offset += leaf->capacity * CT_BASIS_SIZE;
 	}
 	if (index->external)
 	{
@@ -318,5 +318,5 @@ ct_node_put_shares(CtNode *node, int slot, const CtShares *shares)
 	node->rests[slot] = (float) (shares->rest * (1.0 + 1e-6));
 	for (int j = 0; j < CT_BASIS_SIZE; j++)
 		node->shares[j * stride + slot] =
-			j < node->basis->n ? shares->beta[j] : 0.0f;
+			j < node->basis->n ? ct_projection_stored(shares->beta[j]) : 0;
 }

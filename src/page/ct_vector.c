@@ -404,18 +404,27 @@ ct_vector_distance(CtIndex *index, CtLocator locator, const double *query)
 					   index->space.metric->distance);
 }
 
-static double
-correlation(const CtSpace *space, const double *query, const void *vector)
-{
-	return ct_model_correlation(space->model, space->kernels, query, vector);
-}
-
-/* The residual correlation of a query and a vector of a residual index. */
+/*
+ * The residual correlation of a query and a vector that bases refer to, or that
+ * is a pivot.
+ */
 double
-ct_vector_correlation(CtIndex *index, CtLocator locator, const double *query)
+ct_pivot_correlation(CtIndex *index, CtLocator locator, const double *query)
 {
-	return distance_to(index, &index->space, locator, query,
-					   correlation);
+	const CtSpace *space = &index->space;
+	const void *vector = ct_pivot_cache_get(index, locator);
+	CtPin		pin = CT_NO_PIN;
+	double		rho;
+
+	if (vector == NULL)
+	{
+		vector = open_vector(index, locator, &pin);
+		ct_pivot_cache_put(index, locator, vector);
+	}
+	rho = ct_model_correlation(space->model, space->kernels, query, vector);
+	if (pin != CT_NO_PIN)
+		ct_unpin(pin);
+	return rho;
 }
 
 /* Their cover distance. */

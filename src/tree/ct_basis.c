@@ -48,7 +48,7 @@ ct_basis_shares(CtIndex *index, const CtNode *leaf, const double *point,
 		return;
 	ct_node_projection(leaf, &projection);
 	for (int i = 0; i < projection.n; i++)
-		rho[i] = ct_vector_correlation(index, leaf->basis->pivots[i], point);
+		rho[i] = ct_pivot_correlation(index, leaf->basis->pivots[i], point);
 	ct_projection_shares(&projection, rho,
 						 ct_model_slack(model, point[model->dims],
 										leaf->basis->min_variance),
@@ -95,9 +95,9 @@ add_candidate(CtIndex *index, Candidates *candidates, CtLocator locator,
 /*
  * Chooses a basis for a leaf of which a cell is being opened.  points are the
  * count rows in the given slots of the leaf; of these pivots[1 .. k - 1] become
- * pivots.  Other candidates are the entries of the parent that lead to the
- * leaf, those above them, and then the others of the page.  Both pages are
- * exclusively locked.
+ * pivots.  Other candidates are the pivots of the basis that the leaf has, the
+ * entries of the parent that lead to the leaf, those above them, and then the
+ * others of the page.  Both pages are exclusively locked.
  */
 CtBasisFit *
 ct_basis_for_leaf(CtIndex *index, const CtNode *leaf, const CtNode *parent,
@@ -125,6 +125,8 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf, const CtNode *parent,
 	for (int p = 1; p < k; p++)
 		add_candidate(index, &candidates, leaf->locators[slots[pivots[p]]],
 					  points + (size_t) pivots[p] * size);
+	for (int i = 0; i < leaf->basis->n && i < CT_BASIS_SIZE; i++)
+		add_candidate(index, &candidates, leaf->basis->pivots[i], NULL);
 	for (int i = 0; i < nparent; i++)
 		if (parent->metas[i].child == link)
 			add_candidate(index, &candidates, parent->locators[i], NULL);

@@ -167,7 +167,9 @@ check_shares(Check *check, const CtNode *leaf, BlockNumber block, int slot,
 		ct_page_corrupted(check->index, block,
 						  "A row has more beyond its leaf's basis than stored.");
 	for (int j = 0; j < leaf->basis->n; j++)
-		if (fabs(shares.beta[j] - leaf->shares[j * stride + slot]) > SHARE_SLACK)
+		if (fabs(Max(-1.0, Min(1.0, shares.beta[j])) * CT_SHARE_UNITS -
+				 leaf->shares[j * stride + slot]) >
+			1.0 + SHARE_SLACK * CT_SHARE_UNITS)
 			ct_page_corrupted(check->index, block,
 							  "A row's shares in its leaf's basis are wrong.");
 }

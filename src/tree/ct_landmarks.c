@@ -46,7 +46,7 @@
  * correlated more than that with one chosen before.
  */
 #define ROUNDS			5
-#define LARGE_REST		0.48
+#define LARGE_REST		0.42
 #define PROMOTED_SHARE	8
 #define LEAF_PROMOTED	16
 

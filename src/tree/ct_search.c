@@ -507,7 +507,7 @@ pivot_correlation(CtSearch *search, CtLocator locator)
 
 	if (seen)
 		return seen->rho;
-	rho = ct_vector_correlation(search->index, locator, search->query);
+	rho = ct_pivot_correlation(search->index, locator, search->query);
 	search->stats.distances++;
 	seen = seen_insert(search->seen, locator, &(bool) {false});
 	seen->rho = rho;
@@ -615,6 +615,19 @@ read_leaf(CtSearch *search, const CtNode *node, const PageVisit *visit)
 			}
 		}
 	}
+}
+
+/* Can the bounds of a leaf's rows be computed without reading vectors? */
+static bool
+pivots_are_known(const CtSearch *search, const CtNode *node)
+{
+	if (node->basis == NULL)
+		return false;
+	for (int i = 0; i < node->basis->n && i < CT_BASIS_SIZE; i++)
+		if (!seen_lookup(search->seen, node->basis->pivots[i]) &&
+			!ct_pivot_cache_get(search->index, node->basis->pivots[i]))
+			return false;
+	return true;
 }
 
 /* What is kept of a page whose pivots are read without its lock. */
@@ -750,7 +763,8 @@ visit_page(CtSearch *search, const PageVisit *visit)
 		right.version = visit->version;
 	}
 
-	if (node.locators && search->report != CT_REPORT_NULL)
+	if (node.locators && search->report != CT_REPORT_NULL &&
+		!pivots_are_known(search, &node))
 	{
 		copy_page(search, &node);
 		ct_unpin(pin);

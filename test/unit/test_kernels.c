@@ -786,6 +786,59 @@ check_boxes(const CtKernelTable *const *tables)
 }
 
 static void
+check_shares_of(const CtKernelTable *const *tables, size_t nbasis, size_t n)
+{
+	size_t		stride = n + random_below(3);
+	size_t		length = nbasis == 0 ? 0 : (nbasis - 1) * stride + n;
+	int8_t	   *shares = arena_tail(cols_f32_arena, length, 0);
+	float	   *query = arena_tail(q_arena, nbasis * sizeof(float),
+								   random_below(2) ? 2 : 0);
+	float		should[MAX_COUNT];
+
+	for (size_t i = 0; i < length; i++)
+		shares[i] = (int8_t) (random_below(255) - 127);
+	for (size_t j = 0; j < nbasis; j++)
+		put_f32(query, j, (float) random_unit());
+	for (size_t i = 0; i < n; i++)
+	{
+		volatile float sum = 0.0f;
+
+		for (size_t j = 0; j < nbasis; j++)
+		{
+			volatile float product = get_f32(query, j) *
+				(float) shares[j * stride + i];
+
+			sum = j == 0 ? product : sum + product;
+		}
+		should[i] = sum;
+	}
+	for (int level = 0; level < CT_KERNEL_LEVELS; level++)
+	{
+		float		is[MAX_COUNT + 1];
+
+		if (tables[level] == NULL)
+			continue;
+		is[n] = 42.0f;
+		tables[level]->share_products(query, shares, stride, n, nbasis, is);
+		for (size_t i = 0; i < n; i++)
+			if (!same_bits(is[i], should[i]))
+				fail(tables[level]->name, "share_products", KIND_UNIT, nbasis,
+					 n, i, is[i], should[i]);
+		if (is[n] != 42.0f)
+			fail(tables[level]->name, "share_products wrote beyond its output",
+				 KIND_UNIT, nbasis, n, n, is[n], 42.0);
+	}
+}
+
+static void
+check_shares(const CtKernelTable *const *tables)
+{
+	for (size_t nbasis = 0; nbasis <= 40; nbasis++)
+		for (size_t c = 0; c < LENGTH(counts); c++)
+			check_shares_of(tables, nbasis, counts[c]);
+}
+
+static void
 check_tables(const CtKernelTable *const *tables)
 {
 	static const char *const names[CT_KERNEL_LEVELS] = {
@@ -840,6 +893,7 @@ main(void)
 	}
 	check_distances(tables);
 	check_boxes(tables);
+	check_shares(tables);
 
 	if (failures > 0)
 	{
