@@ -152,6 +152,7 @@ struct CtSearch
 
 	CtSpace		space;			/* its slack is that of this query */
 	seen_hash  *seen;			/* residual index: pivots, or NULL */
+	double		rho[CT_BASIS_SIZE]; /* of the pivots of a leaf's basis */
 	PGAlignedBlock *copy;		/* of a page, or NULL */
 
 	int64		restarts;		/* in a row, without a row returned */
@@ -515,24 +516,40 @@ pivot_correlation(CtSearch *search, CtLocator locator)
 }
 
 /*
- * Bounds for the rows of a residual leaf.  The page is a copy: vectors may
- * have to be read.
+ * Puts the correlations of the query and the pivots of a leaf's basis into
+ * search->rho.  Unless it may read vectors, returns false when it had to.
  */
+static bool
+basis_correlations(CtSearch *search, const CtNode *node, bool may_read)
+{
+	for (int i = 0; i < node->basis->n && i < CT_BASIS_SIZE; i++)
+	{
+		CtLocator	locator = node->basis->pivots[i];
+		SeenPivot  *seen = seen_lookup(search->seen, locator);
+
+		if (seen)
+			search->rho[i] = seen->rho;
+		else if (may_read || ct_pivot_cache_get(search->index, locator))
+			search->rho[i] = pivot_correlation(search, locator);
+		else
+			return false;
+	}
+	return true;
+}
+
+/* Bounds for the rows of a residual leaf, whose search->rho is known. */
 static void
 projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node)
 {
 	CtProjection projection;
 	CtShares	shares;
-	double		rho[CT_BASIS_SIZE];
 	double		slack;
 	const CtModel *model = search->space.model;
 
 	ct_node_projection(node, &projection);
-	for (int i = 0; i < projection.n; i++)
-		rho[i] = pivot_correlation(search, node->basis->pivots[i]);
 	slack = ct_model_slack(model, search->query[model->dims],
 						   node->basis->min_variance);
-	ct_projection_shares(&projection, rho, slack, &shares);
+	ct_projection_shares(&projection, search->rho, slack, &shares);
 	ct_projection_bounds(&search->space, projection.n, &shares,
 						 node->shares, node->layout->capacity, node->rests,
 						 node->basis->error, cursor->n, search->bounds);
@@ -615,19 +632,6 @@ read_leaf(CtSearch *search, const CtNode *node, const PageVisit *visit)
 			}
 		}
 	}
-}
-
-/* Can the bounds of a leaf's rows be computed without reading vectors? */
-static bool
-pivots_are_known(const CtSearch *search, const CtNode *node)
-{
-	if (node->basis == NULL)
-		return false;
-	for (int i = 0; i < node->basis->n && i < CT_BASIS_SIZE; i++)
-		if (!seen_lookup(search->seen, node->basis->pivots[i]) &&
-			!ct_pivot_cache_get(search->index, node->basis->pivots[i]))
-			return false;
-	return true;
 }
 
 /* What is kept of a page whose pivots are read without its lock. */
@@ -764,11 +768,13 @@ visit_page(CtSearch *search, const PageVisit *visit)
 	}
 
 	if (node.locators && search->report != CT_REPORT_NULL &&
-		!pivots_are_known(search, &node))
+		!(node.basis && basis_correlations(search, &node, false)))
 	{
 		copy_page(search, &node);
 		ct_unpin(pin);
 		pin = CT_NO_PIN;
+		if (node.basis)
+			basis_correlations(search, &node, true);
 	}
 	if (kind == CT_PAGE_LEAF)
 		read_leaf(search, &node, visit);
