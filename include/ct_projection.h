@@ -81,13 +81,25 @@ extern void ct_projection_shares(const CtProjection *basis, const double *rho,
 /* A row's share as it is stored. */
 extern int8_t ct_projection_stored(float share);
 
+/* What is stored of rows by a basis. */
+typedef struct CtRowShares
+{
+	int			nbasis;
+	const int8_t *shares;		/* by column */
+	int			stride;
+	const float *rests;
+	double		error;			/* of any row's shares before they were stored */
+} CtRowShares;
+
 /*
- * Lower bounds of the reported distances of n rows.  shares are stored, by
- * column, stride apart; row_error bounds the error that they had before.
+ * Lower bounds of the reported distances of a query and n rows, and the least of
+ * them (work: n doubles).
  */
-extern void ct_projection_bounds(const CtSpace *space, int nbasis,
-								 const CtShares *query, const int8_t *shares,
-								 int stride, const float *rests,
-								 double row_error, int n, double *bounds);
+extern void ct_projection_bounds(const CtSpace *space, const CtShares *query,
+								 const CtRowShares *rows, int n,
+								 double *bounds);
+extern double ct_projection_least(const CtSpace *space, const CtShares *query,
+								  const CtRowShares *rows, int n,
+								  double *work);
 
 #endif							/* CT_PROJECTION_H */

@@ -201,30 +201,50 @@ ct_projection_stored(float share)
 	return units > 127.0f ? 127 : units < -127.0f ? -127 : (int8_t) units;
 }
 
-void
-ct_projection_bounds(const CtSpace *space, int nbasis,
-					 const CtShares *query, const int8_t *shares, int stride,
-					 const float *rests, double row_error, int n,
-					 double *bounds)
+/* Upper limits of the correlations of a query and n rows. */
+static void
+correlation_limits(const CtSpace *space, const CtShares *query,
+				   const CtRowShares *rows, int n, double *limits)
 {
 	double		hq = query->error;
-	double		hx = 2.0 * row_error +
-		sqrt(nbasis) / (2 * CT_SHARE_UNITS) * (1.0 + 1e-6);
+	double		hx = 2.0 * rows->error +
+		sqrt(rows->nbasis) / (2 * CT_SHARE_UNITS) * (1.0 + 1e-6);
 	double		add = hq * (1.0 + hx) + hx * (1.0 + hq) + hq * hx +
-		4.0 * nbasis * FLOAT_UNIT * (1.0 + hq) * (1.0 + hx);
+		4.0 * rows->nbasis * FLOAT_UNIT * (1.0 + hq) * (1.0 + hx);
 
 	for (int from = 0; from < n; from += SHARE_BLOCK)
 	{
 		float		products[SHARE_BLOCK];
 		int			count = n - from < SHARE_BLOCK ? n - from : SHARE_BLOCK;
 
-		space->kernels->share_products(query->beta, shares + from, stride,
-									   count, nbasis, products);
+		space->kernels->share_products(query->beta, rows->shares + from,
+									   rows->stride, count, rows->nbasis,
+									   products);
 		for (int i = 0; i < count; i++)
-			bounds[from + i] =
-				ct_correlation_bound(space, fabsf(products[i]) / CT_SHARE_UNITS +
-									 query->rest * rests[from + i] + add);
+			limits[from + i] = fabsf(products[i]) * (1.0 / CT_SHARE_UNITS) +
+				query->rest * rows->rests[from + i] + add;
 	}
+}
+
+void
+ct_projection_bounds(const CtSpace *space, const CtShares *query,
+					 const CtRowShares *rows, int n, double *bounds)
+{
+	correlation_limits(space, query, rows, n, bounds);
+	for (int i = 0; i < n; i++)
+		bounds[i] = ct_correlation_bound(space, bounds[i]);
+}
+
+double
+ct_projection_least(const CtSpace *space, const CtShares *query,
+					const CtRowShares *rows, int n, double *work)
+{
+	double		limit = 0.0;
+
+	correlation_limits(space, query, rows, n, work);
+	for (int i = 0; i < n; i++)
+		limit = work[i] > limit ? work[i] : limit;
+	return ct_correlation_bound(space, limit);
 }
 
 size_t

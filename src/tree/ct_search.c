@@ -51,6 +51,7 @@ typedef struct PageVisit
 	int			height;			/* expected, or -1 */
 	/* leaves whose rows are evaluated lazily: distances of cells' pivots */
 	double	   *cell_dist;		/* by cell number, or NULL */
+	bool		put_off;		/* see put_off() */
 } PageVisit;
 
 /* the child pages of a routing page that was read */
@@ -62,6 +63,7 @@ typedef struct Branch
 	CtLink	   *links;
 	int			height;			/* of the children */
 	double	   *cell_dists;		/* CT_MAX_ROOTS + 1 a child, or NULL */
+	bool		put_off;		/* a leaf that comes for the second time */
 } Branch;
 
 typedef struct QueueItem
@@ -257,6 +259,7 @@ branch_new(CtSearch *search, int n, int height)
 	branch->keys = palloc(sizeof(double) * n);
 	branch->links = palloc(sizeof(CtLink) * n);
 	branch->cell_dists = NULL;
+	branch->put_off = false;
 	return branch;
 }
 
@@ -288,13 +291,16 @@ branch_enqueue(CtSearch *search, int number, bool at_top)
 
 /* A branch of a single page. */
 static void
-push_page(CtSearch *search, double key, const CtLink *link, int height)
+push_page(CtSearch *search, double key, const CtLink *link, int height,
+		  bool put_off)
 {
 	Branch	   *branch = branch_new(search, 1, height);
 
 	branch->keys[0] = key;
 	branch->links[0] = *link;
+	branch->put_off = put_off;
 	branch_enqueue(search, search->nbranches - 1, false);
+	search->stats.subtrees_pruned++;
 }
 
 /* Takes the child with the smallest key from the branch at the queue's top. */
@@ -310,6 +316,7 @@ take_page(CtSearch *search, PageVisit *visit)
 	visit->incarnation = branch->links[child].incarnation;
 	visit->version = branch->links[child].version;
 	visit->height = branch->height;
+	visit->put_off = branch->put_off;
 	visit->cell_dist = branch->cell_dists ?
 		&branch->cell_dists[child * (CT_MAX_ROOTS + 1)] : NULL;
 	branch->keys[child] = INFINITY;
@@ -537,24 +544,66 @@ basis_correlations(CtSearch *search, const CtNode *node, bool may_read)
 	return true;
 }
 
-/* Bounds for the rows of a residual leaf, whose search->rho is known. */
+/* What a residual leaf says of the query, whose search->rho is known. */
+static void
+leaf_shares(CtSearch *search, const CtNode *node, CtShares *query,
+			CtRowShares *rows)
+{
+	const CtModel *model = search->space.model;
+	CtProjection projection;
+
+	ct_node_projection(node, &projection);
+	ct_projection_shares(&projection, search->rho,
+						 ct_model_slack(model, search->query[model->dims],
+										node->basis->min_variance), query);
+	rows->nbasis = projection.n;
+	rows->shares = node->shares;
+	rows->stride = node->layout->capacity;
+	rows->rests = node->rests;
+	rows->error = node->basis->error;
+}
+
+/* Bounds for the rows of a residual leaf. */
 static void
 projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node)
 {
-	CtProjection projection;
-	CtShares	shares;
-	double		slack;
-	const CtModel *model = search->space.model;
+	CtShares	query;
+	CtRowShares rows;
 
-	ct_node_projection(node, &projection);
-	slack = ct_model_slack(model, search->query[model->dims],
-						   node->basis->min_variance);
-	ct_projection_shares(&projection, search->rho, slack, &shares);
-	ct_projection_bounds(&search->space, projection.n, &shares,
-						 node->shares, node->layout->capacity, node->rests,
-						 node->basis->error, cursor->n, search->bounds);
+	leaf_shares(search, node, &query, &rows);
+	ct_projection_bounds(&search->space, &query, &rows, cursor->n,
+						 search->bounds);
 	for (int i = 0; i < cursor->n; i++)
 		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
+}
+
+/*
+ * Puts a residual leaf back into the queue, by the least bound of its rows,
+ * unless it is in front all the same.  Most leaves are never seen again: to
+ * make a cursor of each would cost more than its bounds.
+ */
+static bool
+put_off(CtSearch *search, const CtNode *node, const PageVisit *visit)
+{
+	CtShares	query;
+	CtRowShares rows;
+	CtLink		link = {0};
+	double		key;
+
+	if (visit->put_off || node->basis == NULL || node->basis->n == 0 ||
+		search->nqueue == 0)
+		return false;
+	leaf_shares(search, node, &query, &rows);
+	key = ct_projection_least(&search->space, &query, &rows,
+							  node->header->nentries, search->bounds);
+	if (!(key > visit->key && key > search->queue[0].key))
+		return false;
+	/* splits so far have been dealt with */
+	link.block = visit->block;
+	link.incarnation = visit->incarnation;
+	link.version = node->header->version;
+	push_page(search, key, &link, 0, true);
+	return true;
 }
 
 /*
@@ -776,17 +825,18 @@ visit_page(CtSearch *search, const PageVisit *visit)
 		if (node.basis)
 			basis_correlations(search, &node, true);
 	}
-	if (kind == CT_PAGE_LEAF)
-		read_leaf(search, &node, visit);
-	else
+	if (kind == CT_PAGE_ROUTING)
 		expand_routing(search, &node, visit);
+	else if (search->report == CT_REPORT_NULL ||
+			 !put_off(search, &node, visit))
+		read_leaf(search, &node, visit);
 	if (pin != CT_NO_PIN)
 		ct_unpin(pin);
 
-	if (search->nbranches > nbranches)
+	if (kind == CT_PAGE_ROUTING && search->nbranches > nbranches)
 		branch_enqueue(search, nbranches, false);
 	if (right.block != InvalidBlockNumber)
-		push_page(search, visit->key, &right, visit->height);
+		push_page(search, visit->key, &right, visit->height, false);
 	if (search->ncursors > ncursors)
 		cursor_enqueue(search, ncursors, false);
 }
@@ -827,8 +877,7 @@ restart(CtSearch *search)
 		enqueue_nulls(search);
 	if (search->no_dims)
 		return;					/* rows that came later are not visible */
-	push_page(search, 0.0, &root, -1);
-	search->stats.subtrees_pruned++;
+	push_page(search, 0.0, &root, -1, false);
 }
 
 /* -------- interface -------- */
