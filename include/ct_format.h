@@ -207,10 +207,11 @@ typedef struct CtBasis
 	uint16		n;				/* pivots, at most CT_BASIS_SIZE */
 	uint16		unused;
 	float		error;			/* largest error of a row's shares */
-	float		inverse_norm;	/* of the factor's inverse, rounded up */
+	float		most_rest;		/* largest of rests */
+	float		norm;			/* of inverse, rounded up */
 	float		min_variance;	/* smallest residual variance of a pivot */
 	CtLocator	pivots[CT_BASIS_SIZE];
-	float		factor[CT_BASIS_SIZE * (CT_BASIS_SIZE + 1) / 2];
+	float		inverse[CT_GROUPED_SIZE(CT_BASIS_SIZE)];
 } CtBasis;
 
 /*

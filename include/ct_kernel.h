@@ -133,6 +133,15 @@ typedef struct CtKernelTable
 								   size_t stride, size_t n, size_t nbasis,
 								   float *products);
 
+	/*
+	 * Product of a lower triangle of n rows in groups (CT_GROUPED_AT()) and x.
+	 * x and y have room for n rounded up to a multiple of four; x has zeroes
+	 * behind.  Element j of a row is added to the sum of those with the same j
+	 * modulo 4, these are added as (0 + 1) + (2 + 3), each rounded to double.
+	 */
+	void		(*grouped_product) (const float *triangle, size_t n,
+									const double *x, double *y);
+
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);
 
@@ -171,6 +180,15 @@ typedef struct CtKernelTable
 	void		(*factor_update) (double *factor, size_t m, size_t k,
 								  size_t first, size_t last);
 } CtKernelTable;
+
+/*
+ * A lower triangle in groups of four rows: of each group the columns up to its
+ * last row, four elements each.  Elements above the diagonal are zeroes.
+ */
+#define CT_GROUPED_SIZE(n) \
+	(8 * (((n) + 3) / 4) * (((n) + 3) / 4 + 1))
+#define CT_GROUPED_AT(i, j) \
+	(8 * ((i) / 4) * ((i) / 4 + 1) + 4 * (j) + (i) % 4)
 
 /* where row i of column j is in a factor of m columns, i >= j */
 static inline size_t

@@ -4,14 +4,16 @@
  *	  Bounds of a residual correlation from the correlations with a few pivots.
  *
  * Layer 1.  Let u_x be the unit vector of x (ct_metric_residual.c), G the Gram
- * matrix of some pivots, and C any lower triangular matrix with C C' - G
- * positive semidefinite.  With the shares
+ * matrix of some pivots, and M any matrix with I - M G M' positive semidefinite.
+ * With the shares
  *
- *		beta_x = C^-1 rho(x, pivots)	and		e_x = sqrt(1 - |beta_x|^2)
+ *		beta_x = M rho(x, pivots)	and		e_x = sqrt(1 - |beta_x|^2)
  *
- * Cauchy-Schwarz gives |rho(q, x)| <= |beta_q . beta_x| + e_q e_x: C C' is the
- * Gram matrix of the pivots with further, orthogonal directions added to them,
- * which change none of their products with q or x.  One pivot is the triangle
+ * Cauchy-Schwarz gives |rho(q, x)| <= |beta_q . beta_x| + e_q e_x: beta_x = A u_x,
+ * where A = M (u_1 ... u_n)' has a norm of at most 1, so I - A' A is positive
+ * semidefinite too, and rho(q, x) - beta_q . beta_x = u_q' (I - A' A) u_x.  Best is
+ * the inverse of a factor of G: then beta are coordinates in an orthonormal
+ * basis of the space of the pivots.  One pivot is the triangle
  * inequality of angles; e_x is the kriging standard deviation of x given the
  * pivots.  Rounding is dealt with in ct_projection.c.
  *
@@ -35,8 +37,8 @@
 typedef struct CtProjection
 {
 	int			n;
-	const float *factor;		/* C by rows: row i has i + 1 elements */
-	double		inverse_norm;	/* at least the Frobenius norm of C^-1 */
+	const float *inverse;		/* M, lower triangular, in groups of rows */
+	double		norm;			/* at least the Frobenius norm of M */
 } CtProjection;
 
 /* What is known of a query, or a row, by a basis. */
@@ -44,6 +46,7 @@ typedef struct CtShares
 {
 	float		beta[CT_BASIS_SIZE];
 	double		error;			/* |beta - true beta| is at most this */
+	double		length;			/* at least |true beta| */
 	double		rest;			/* at least the true e */
 } CtShares;
 
@@ -55,8 +58,8 @@ typedef struct CtProjectionFit
 {
 	int			n;
 	int			chosen[CT_BASIS_SIZE];	/* numbers of candidates */
-	float		factor[CT_BASIS_SIZE * (CT_BASIS_SIZE + 1) / 2];
-	double		inverse_norm;
+	float		inverse[CT_GROUPED_SIZE(CT_BASIS_SIZE)];
+	double		norm;
 	double		min_variance;	/* smallest residual variance of the chosen */
 } CtProjectionFit;
 
@@ -75,7 +78,8 @@ extern void ct_projection_fit(const CtSpace *space, int ncandidates,
  * Shares of a query or row whose correlations with the basis' pivots are rho,
  * with errors of at most slack.
  */
-extern void ct_projection_shares(const CtProjection *basis, const double *rho,
+extern void ct_projection_shares(const CtSpace *space,
+								 const CtProjection *basis, const double *rho,
 								 double slack, CtShares *shares);
 
 /* A row's share as it is stored. */
@@ -101,5 +105,12 @@ extern void ct_projection_bounds(const CtSpace *space, const CtShares *query,
 extern double ct_projection_least(const CtSpace *space, const CtShares *query,
 								  const CtRowShares *rows, int n,
 								  double *work);
+
+/*
+ * A lower bound of them, weaker but quick, for rows of which no more than
+ * most_rest is left.
+ */
+extern double ct_projection_glance(const CtSpace *space, const CtShares *query,
+								   double most_rest);
 
 #endif							/* CT_PROJECTION_H */

@@ -378,6 +378,7 @@ const CtKernelTable ct_kernel_avx2 = {
 	.l2_columns_f32 = l2_columns_f32_avx2,
 	.box_distances = box_distances,
 	.share_products = share_products,
+	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_avx2,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,

@@ -6,16 +6,18 @@
  * Correlations are computed with an error of at most s (ct_model_slack()).
  *
  * Gram matrix.  Let n pivots have the computed Gram matrix G^.  |G^ - G| has a
- * norm of at most n s, so G^ + t I - G is positive semidefinite for t >= n s.
- * The factor is rounded to float, which changes C C' by at most
- * 2 n (1 + t) 2^-24 in norm, and computed in double, which is far less.
- * Hence t = n s + RIDGE, with RIDGE = 1e-5 for n <= 40 larger than that.
+ * norm of at most n s, so G^ + t I - G is positive semidefinite for t >= n s;
+ * t = n s + RIDGE, where RIDGE is far more than what the factorization rounds.
+ * With its factor C, C^-1 G C^-T <= I.  The inverse is computed in double, with
+ * an error of at most INVERSE |C^-1|_F^2 (rows of C have norms below 2), and
+ * rounded to float, 2^-24 |C^-1|_F.  Times |U| <= sqrt(n), U being the pivots'
+ * unit vectors, that sum is d, and M is C^-1 (1 - 2 d): |M U| <= 1 - 2 d + d.
  *
- * Shares.  C as stored is exact.  beta^ differs from C^-1 rho by C^-1 times
- * the error of rho (|C^-1|_F sqrt(n) s), the roundings of the substitution
- * (SOLVE |C^-1|_F^2 generously, since rows of C have norm below 2) and of beta
- * to float (2^-24 |beta|).  That sum is shares.error = h.  Then |beta| >=
- * |beta^| - h, so e <= sqrt(1 - max(0, |beta^| - h)^2).
+ * Shares.  M as stored is exact.  beta^ differs from M rho by M times the error
+ * of rho (|M|_F sqrt(n) s), by the roundings of the product in double
+ * (n^1.5 2^-53 |M|_F, less than PRODUCT |M|_F) and of beta to float
+ * (2^-24 |beta|).  That sum is shares.error = h.  Then |beta| >= |beta^| - h,
+ * so e <= sqrt(1 - max(0, |beta^| - h)^2).
  *
  * Storage.  A row's shares are stored in units of 1 / CT_SHARE_UNITS, which adds
  * at most sqrt(n) / (2 CT_SHARE_UNITS) to h_x.  Shares beyond what a byte can
@@ -24,7 +26,9 @@
  *
  * Bounds.  |beta_q . beta_x| <= |beta^_q . beta^_x| + h_q |beta^_x| +
  * h_x |beta^_q| + h_q h_x, where |beta^| <= 1 + h; the product in float adds
- * at most 2 n 2^-24 (1 + h_q)(1 + h_x).
+ * at most 2 n 2^-24 (1 + h_q)(1 + h_x).  Of many rows, none of which has more
+ * than E left, |beta_q . beta_x| <= |beta_q| <= |beta^_q| + h_q says already that
+ * no correlation is above |beta^_q| + h_q + e_q E.
  *
  * IDENTIFICATION
  *	  src/metric/ct_projection.c
@@ -33,12 +37,14 @@
  */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "ct_model.h"
 #include "ct_projection.h"
 
-#define RIDGE			1e-5
-#define SOLVE			1e-14
+#define RIDGE			1e-6
+#define INVERSE			1e-13
+#define PRODUCT			1e-13
 #define FLOAT_UNIT		0x1p-24
 
 /* rows whose bounds are computed together */
@@ -47,33 +53,37 @@
 /* a candidate of which less than this is left adds nothing */
 #define LEAST_REST		1e-3
 
-static inline const float *
-factor_row(const float *factor, int row)
-{
-	return factor + row * (row + 1) / 2;
-}
-
-/* Frobenius norm of the inverse of the factor, rounded up. */
+/*
+ * The inverse of a factor C of n rows, for which see the head of this file:
+ * scaled down, rounded, and in groups of rows as CtProjection has it.  Returns
+ * its Frobenius norm, rounded up.
+ */
 static double
-inverse_norm_of(int n, const float *factor)
+invert_factor(int n, const double (*factor)[CT_BASIS_SIZE], float *grouped)
 {
-	double		inverse[CT_BASIS_SIZE];
-	double		sum = 0.0;
+	double		inverse[CT_BASIS_SIZE][CT_BASIS_SIZE] = {0};
+	double		square = 0.0;
+	double		norm;
+	double		loss;
 
 	for (int column = 0; column < n; column++)
-	{
 		for (int i = column; i < n; i++)
 		{
-			const float *row = factor_row(factor, i);
 			double		value = i == column ? 1.0 : 0.0;
 
 			for (int j = column; j < i; j++)
-				value -= row[j] * inverse[j];
-			inverse[i] = value / row[i];
-			sum += inverse[i] * inverse[i];
+				value -= factor[i][j] * inverse[j][column];
+			inverse[i][column] = value / factor[i][i];
+			square += inverse[i][column] * inverse[i][column];
 		}
-	}
-	return sqrt(sum) * (1.0 + 1e-6);
+	norm = sqrt(square);
+	loss = (FLOAT_UNIT * norm + INVERSE * square) * sqrt(n) * (1.0 + 1e-6);
+	memset(grouped, 0, sizeof(float) * CT_GROUPED_SIZE(n));
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j <= i; j++)
+			grouped[CT_GROUPED_AT(i, j)] =
+				(float) (inverse[i][j] * (1.0 - 2.0 * loss));
+	return norm * (1.0 + 1e-6);
 }
 
 /* The candidate that explains most of what is left of the rows, or -1. */
@@ -109,17 +119,17 @@ best_candidate(int n, int ncandidates, const double *cross,
  *
  * cross[c * n + i] is the correlation of candidate c and row i, gram[c *
  * ncandidates + d] that of two candidates, each with an error of at most
- * slack.  Fills chosen (numbers of candidates, best first), factor (by rows)
- * and *inverse_norm; returns how many pivots were chosen.  cross is destroyed.
+ * slack.  Fills chosen (numbers of candidates, best first), inverse and *norm
+ * (CtProjection); returns how many pivots were chosen.  cross is destroyed.
  */
 static int
 choose_basis(int n, int ncandidates, double *cross, const double *gram,
-			 double slack, int limit, int *chosen, float *factor,
-			 double *inverse_norm)
+			 double slack, int limit, int *chosen, float *inverse, double *norm)
 {
 	double		ridge = limit * slack + RIDGE;
 	double		rest[CT_BASIS_CANDIDATES];
 	double		columns[CT_BASIS_SIZE][CT_BASIS_CANDIDATES];
+	double		factor[CT_BASIS_SIZE][CT_BASIS_SIZE];
 	int			k = 0;
 
 	for (int c = 0; c < ncandidates; c++)
@@ -128,14 +138,13 @@ choose_basis(int n, int ncandidates, double *cross, const double *gram,
 	{
 		int			best = best_candidate(n, ncandidates, cross, rest);
 		double		root;
-		float	   *row = (float *) factor_row(factor, k);
 
 		if (best < 0)
 			break;
 		root = sqrt(rest[best]);
 		for (int j = 0; j < k; j++)
-			row[j] = (float) columns[j][best];
-		row[k] = (float) root;
+			factor[k][j] = columns[j][best];
+		factor[k][k] = root;
 		for (int c = 0; c < ncandidates; c++)
 		{
 			double		value = gram[best * ncandidates + c];
@@ -153,37 +162,30 @@ choose_basis(int n, int ncandidates, double *cross, const double *gram,
 		rest[best] = 0.0;
 		chosen[k++] = best;
 	}
-	*inverse_norm = inverse_norm_of(k, factor);
+	*norm = invert_factor(k, factor, inverse);
 	return k;
 }
 
 void
-ct_projection_shares(const CtProjection *basis, const double *rho,
-					 double slack, CtShares *shares)
+ct_projection_shares(const CtSpace *space, const CtProjection *basis,
+					 const double *rho, double slack, CtShares *shares)
 {
+	double		known[CT_BASIS_SIZE] = {0};
 	double		beta[CT_BASIS_SIZE];
 	double		square = 0.0;
 	double		norm;
 
+	memcpy(known, rho, sizeof(double) * basis->n);
+	space->kernels->grouped_product(basis->inverse, basis->n, known, beta);
 	for (int i = 0; i < basis->n; i++)
 	{
-		const float *row = factor_row(basis->factor, i);
-		double		sums[4] = {0};	/* so that additions need not wait */
-		int			j = 0;
-
-		for (; j + 4 <= i; j += 4)
-			for (int lane = 0; lane < 4; lane++)
-				sums[lane] += row[j + lane] * beta[j + lane];
-		for (; j < i; j++)
-			sums[0] += row[j] * beta[j];
-		beta[i] = (rho[i] - ((sums[0] + sums[1]) + (sums[2] + sums[3]))) / row[i];
 		shares->beta[i] = (float) beta[i];
 		square += (double) shares->beta[i] * shares->beta[i];
 	}
 	norm = sqrt(square);
-	shares->error = (basis->inverse_norm * sqrt(basis->n) * slack +
-					 SOLVE * basis->inverse_norm * basis->inverse_norm +
+	shares->error = (basis->norm * (sqrt(basis->n) * slack + PRODUCT) +
 					 2.0 * FLOAT_UNIT * norm) * (1.0 + 1e-6);
+	shares->length = (norm + shares->error) * (1.0 + 1e-12);
 	norm = (norm - shares->error) * (1.0 - 1e-12);
 	if (!(norm > 0.0))
 		shares->rest = 1.0;
@@ -247,6 +249,13 @@ ct_projection_least(const CtSpace *space, const CtShares *query,
 	return ct_correlation_bound(space, limit);
 }
 
+double
+ct_projection_glance(const CtSpace *space, const CtShares *query,
+					 double most_rest)
+{
+	return ct_correlation_bound(space, query->length + query->rest * most_rest);
+}
+
 size_t
 ct_projection_work(int nrows)
 {
@@ -279,18 +288,18 @@ ct_projection_fit(const CtSpace *space, int ncandidates,
 	}
 	fit->n = choose_basis(nrows, ncandidates, cross, gram,
 						  ct_model_slack(model, least, least), CT_BASIS_SIZE,
-						  fit->chosen, fit->factor, &fit->inverse_norm);
+						  fit->chosen, fit->inverse, &fit->norm);
 	fit->min_variance = least;
 	projection.n = fit->n;
-	projection.factor = fit->factor;
-	projection.inverse_norm = fit->inverse_norm;
+	projection.inverse = fit->inverse;
+	projection.norm = fit->norm;
 	for (int i = 0; i < nrows; i++)
 	{
 		double		rho[CT_BASIS_SIZE];
 
 		for (int k = 0; k < fit->n; k++)
 			rho[k] = kept[fit->chosen[k] * nrows + i];
-		ct_projection_shares(&projection, rho,
+		ct_projection_shares(space, &projection, rho,
 							 ct_model_slack(model, least, rows[i][model->dims]),
 							 &shares[i]);
 	}

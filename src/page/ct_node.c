@@ -303,8 +303,8 @@ void
 ct_node_projection(const CtNode *node, CtProjection *projection)
 {
 	projection->n = Min(node->basis->n, CT_BASIS_SIZE);
-	projection->factor = node->basis->factor;
-	projection->inverse_norm = node->basis->inverse_norm;
+	projection->inverse = node->basis->inverse;
+	projection->norm = node->basis->norm;
 }
 
 /* Writes what the basis says of a row. */
@@ -316,6 +316,7 @@ ct_node_put_shares(CtNode *node, int slot, const CtShares *shares)
 	node->basis->error = Max(node->basis->error,
 							 (float) (shares->error * (1.0 + 1e-6)));
 	node->rests[slot] = (float) (shares->rest * (1.0 + 1e-6));
+	node->basis->most_rest = Max(node->basis->most_rest, node->rests[slot]);
 	for (int j = 0; j < CT_BASIS_SIZE; j++)
 		node->shares[j * stride + slot] =
 			j < node->basis->n ? ct_projection_stored(shares->beta[j]) : 0;

@@ -49,7 +49,7 @@ ct_basis_shares(CtIndex *index, const CtNode *leaf, const double *point,
 	ct_node_projection(leaf, &projection);
 	for (int i = 0; i < projection.n; i++)
 		rho[i] = ct_pivot_correlation(index, leaf->basis->pivots[i], point);
-	ct_projection_shares(&projection, rho,
+	ct_projection_shares(&index->space, &projection, rho,
 						 ct_model_slack(model, point[model->dims],
 										leaf->basis->min_variance),
 						 shares);
@@ -62,13 +62,13 @@ ct_basis_form(const CtProjectionFit *fit, const CtLocator *locators,
 {
 	memset(basis, 0, sizeof(CtBasis));
 	basis->n = fit->n;
-	basis->inverse_norm = fit->inverse_norm * (1.0 + 1e-6);
+	basis->norm = fit->norm * (1.0 + 1e-6);
 	basis->min_variance = fit->min_variance * (1.0 - 1e-6);
 	for (int k = 0; k < fit->n; k++)
 		basis->pivots[k] = locators[fit->chosen[k]];
 	/* what is behind it was never written, and shall be zeroes on disk */
-	memcpy(basis->factor, fit->factor,
-		   sizeof(float) * fit->n * (fit->n + 1) / 2);
+	memcpy(basis->inverse, fit->inverse,
+		   sizeof(float) * CT_GROUPED_SIZE(fit->n));
 }
 
 static void

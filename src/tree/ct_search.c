@@ -41,6 +41,14 @@ typedef enum ItemKind
 	ITEM_CURSOR
 } ItemKind;
 
+/* what the key of a residual leaf comes from; see put_off() */
+typedef enum LeafStage
+{
+	LEAF_NEW,					/* the link that leads to it */
+	LEAF_GLANCED,				/* what its basis says of all rows together */
+	LEAF_BOUNDED				/* the least bound of its rows */
+} LeafStage;
+
 /* a page that is to be visited */
 typedef struct PageVisit
 {
@@ -51,7 +59,7 @@ typedef struct PageVisit
 	int			height;			/* expected, or -1 */
 	/* leaves whose rows are evaluated lazily: distances of cells' pivots */
 	double	   *cell_dist;		/* by cell number, or NULL */
-	bool		put_off;		/* see put_off() */
+	LeafStage	stage;
 } PageVisit;
 
 /* the child pages of a routing page that was read */
@@ -63,7 +71,7 @@ typedef struct Branch
 	CtLink	   *links;
 	int			height;			/* of the children */
 	double	   *cell_dists;		/* CT_MAX_ROOTS + 1 a child, or NULL */
-	bool		put_off;		/* a leaf that comes for the second time */
+	LeafStage	stage;
 } Branch;
 
 typedef struct QueueItem
@@ -259,7 +267,7 @@ branch_new(CtSearch *search, int n, int height)
 	branch->keys = palloc(sizeof(double) * n);
 	branch->links = palloc(sizeof(CtLink) * n);
 	branch->cell_dists = NULL;
-	branch->put_off = false;
+	branch->stage = LEAF_NEW;
 	return branch;
 }
 
@@ -292,13 +300,13 @@ branch_enqueue(CtSearch *search, int number, bool at_top)
 /* A branch of a single page. */
 static void
 push_page(CtSearch *search, double key, const CtLink *link, int height,
-		  bool put_off)
+		  LeafStage stage)
 {
 	Branch	   *branch = branch_new(search, 1, height);
 
 	branch->keys[0] = key;
 	branch->links[0] = *link;
-	branch->put_off = put_off;
+	branch->stage = stage;
 	branch_enqueue(search, search->nbranches - 1, false);
 	search->stats.subtrees_pruned++;
 }
@@ -316,7 +324,7 @@ take_page(CtSearch *search, PageVisit *visit)
 	visit->incarnation = branch->links[child].incarnation;
 	visit->version = branch->links[child].version;
 	visit->height = branch->height;
-	visit->put_off = branch->put_off;
+	visit->stage = branch->stage;
 	visit->cell_dist = branch->cell_dists ?
 		&branch->cell_dists[child * (CT_MAX_ROOTS + 1)] : NULL;
 	branch->keys[child] = INFINITY;
@@ -553,7 +561,7 @@ leaf_shares(CtSearch *search, const CtNode *node, CtShares *query,
 	CtProjection projection;
 
 	ct_node_projection(node, &projection);
-	ct_projection_shares(&projection, search->rho,
+	ct_projection_shares(&search->space, &projection, search->rho,
 						 ct_model_slack(model, search->query[model->dims],
 										node->basis->min_variance), query);
 	rows->nbasis = projection.n;
@@ -577,33 +585,50 @@ projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node)
 		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
 }
 
-/*
- * Puts a residual leaf back into the queue, by the least bound of its rows,
- * unless it is in front all the same.  Most leaves are never seen again: to
- * make a cursor of each would cost more than its bounds.
- */
+/* Puts a residual leaf back into the queue, unless it is in front all the same. */
 static bool
-put_off(CtSearch *search, const CtNode *node, const PageVisit *visit)
+put_back(CtSearch *search, const CtNode *node, const PageVisit *visit,
+		 double key, LeafStage stage)
 {
-	CtShares	query;
-	CtRowShares rows;
 	CtLink		link = {0};
-	double		key;
 
-	if (visit->put_off || node->basis == NULL || node->basis->n == 0 ||
-		search->nqueue == 0)
-		return false;
-	leaf_shares(search, node, &query, &rows);
-	key = ct_projection_least(&search->space, &query, &rows,
-							  node->header->nentries, search->bounds);
 	if (!(key > visit->key && key > search->queue[0].key))
 		return false;
 	/* splits so far have been dealt with */
 	link.block = visit->block;
 	link.incarnation = visit->incarnation;
 	link.version = node->header->version;
-	push_page(search, key, &link, 0, true);
+	push_page(search, key, &link, 0, stage);
 	return true;
+}
+
+/*
+ * Puts a residual leaf off, if it can be, first by what its basis says of all
+ * rows together, and when it comes again by the least bound of its rows.  Most
+ * leaves are never seen again: to make a cursor of each would cost more than
+ * its bounds, and these cost more than a glance.
+ */
+static bool
+put_off(CtSearch *search, const CtNode *node, const PageVisit *visit)
+{
+	CtShares	query;
+	CtRowShares rows;
+	double		key;
+
+	if (visit->stage == LEAF_BOUNDED || node->basis == NULL ||
+		node->basis->n == 0 || search->nqueue == 0)
+		return false;
+	leaf_shares(search, node, &query, &rows);
+	if (visit->stage == LEAF_NEW)
+	{
+		key = ct_projection_glance(&search->space, &query,
+								   node->basis->most_rest);
+		if (put_back(search, node, visit, key, LEAF_GLANCED))
+			return true;
+	}
+	key = ct_projection_least(&search->space, &query, &rows,
+							  node->header->nentries, search->bounds);
+	return put_back(search, node, visit, key, LEAF_BOUNDED);
 }
 
 /*
@@ -836,7 +861,7 @@ visit_page(CtSearch *search, const PageVisit *visit)
 	if (kind == CT_PAGE_ROUTING && search->nbranches > nbranches)
 		branch_enqueue(search, nbranches, false);
 	if (right.block != InvalidBlockNumber)
-		push_page(search, visit->key, &right, visit->height, false);
+		push_page(search, visit->key, &right, visit->height, LEAF_NEW);
 	if (search->ncursors > ncursors)
 		cursor_enqueue(search, ncursors, false);
 }
@@ -877,7 +902,7 @@ restart(CtSearch *search)
 		enqueue_nulls(search);
 	if (search->no_dims)
 		return;					/* rows that came later are not visible */
-	push_page(search, 0.0, &root, -1, false);
+	push_page(search, 0.0, &root, -1, LEAF_NEW);
 }
 
 /* -------- interface -------- */

@@ -830,8 +830,53 @@ check_shares_of(const CtKernelTable *const *tables, size_t nbasis, size_t n)
 }
 
 static void
+check_grouped_of(const CtKernelTable *const *tables, size_t n)
+{
+	size_t		size = CT_GROUPED_SIZE(n);
+	float	   *triangle = arena_tail(cols_f32_arena, size * sizeof(float), 0);
+	double	   *x = arena_tail(q_arena, (n + 3) / 4 * 4 * sizeof(double), 0);
+	double		should[MAX_COUNT];
+
+	memset(triangle, 0, size * sizeof(float));
+	memset(x, 0, (n + 3) / 4 * 4 * sizeof(double));
+	for (size_t i = 0; i < n; i++)
+	{
+		volatile double sums[4] = {0};
+		volatile double halves[2];
+
+		x[i] = random_unit();
+		for (size_t j = 0; j <= i; j++)
+		{
+			volatile double product;
+			float		element = (float) random_unit();
+
+			triangle[CT_GROUPED_AT(i, j)] = element;
+			product = element * x[j];
+			sums[j % 4] += product;
+		}
+		halves[0] = sums[0] + sums[1];
+		halves[1] = sums[2] + sums[3];
+		should[i] = halves[0] + halves[1];
+	}
+	for (int level = 0; level < CT_KERNEL_LEVELS; level++)
+	{
+		double		is[MAX_COUNT];
+
+		if (tables[level] == NULL)
+			continue;
+		tables[level]->grouped_product(triangle, n, x, is);
+		for (size_t i = 0; i < n; i++)
+			if (is[i] != should[i])
+				fail(tables[level]->name, "grouped_product", KIND_UNIT, n, n, i,
+					 is[i], should[i]);
+	}
+}
+
+static void
 check_shares(const CtKernelTable *const *tables)
 {
+	for (size_t n = 0; n <= 40; n++)
+		check_grouped_of(tables, n);
 	for (size_t nbasis = 0; nbasis <= 40; nbasis++)
 		for (size_t c = 0; c < LENGTH(counts); c++)
 			check_shares_of(tables, nbasis, counts[c]);
