@@ -151,6 +151,7 @@ extern void ct_node_distances(CtIndex *index, const CtNode *node,
 							  const double *query, double *dist);
 extern void ct_node_shape_distances(CtIndex *index, const CtNode *node,
 									const double *query, double *dist);
+extern void ct_node_new_version(CtNode *parent, int link, CtNode *child);
 extern void ct_node_projection(const CtNode *node, CtProjection *projection);
 extern void ct_node_put_shares(CtNode *node, int slot, const CtShares *shares);
 
@@ -172,10 +173,37 @@ extern bool ct_box_covers(CtIndex *index, const CtNode *node, int link,
 extern void ct_box_bounds(CtIndex *index, const CtNode *node,
 						  const double *query, double *bounds);
 
-/* ct_pivot_cache.c */
-extern const void *ct_pivot_cache_get(CtIndex *index, CtLocator locator);
-extern void ct_pivot_cache_put(CtIndex *index, CtLocator locator,
-							   const void *vector);
+/* ct_cache.c */
+typedef struct CtCache CtCache;
+
+/* a backend's copies of pivots' vectors; others get numbers behind these */
+typedef struct CtPivotCopies
+{
+	uint64		generation;		/* numbers mean the same as long as this does */
+	int			n;
+	const void **vectors;		/* by number */
+} CtPivotCopies;
+
+/* and of a leaf's basis */
+typedef struct CtBasisCopy
+{
+	size_t		bytes;
+	uint32		incarnation;	/* of the leaf when it was copied */
+	uint32		version;
+	float		most_rest;
+	float		min_variance;
+	uint32		numbers[CT_BASIS_SIZE]; /* of the pivots' copies */
+	CtProjection projection;
+	float		inverse[FLEXIBLE_ARRAY_MEMBER];
+} CtBasisCopy;
+
+extern const CtPivotCopies *ct_cache_pivots(CtIndex *index);
+extern int	ct_cache_number(CtIndex *index, CtLocator locator);
+extern void ct_cache_keep_pivot(CtIndex *index, CtLocator locator,
+								const void *vector);
+extern const CtBasisCopy *ct_cache_basis(CtIndex *index, const CtLink *link);
+extern void ct_cache_keep_basis(CtIndex *index, BlockNumber block,
+								uint32 incarnation, const CtNode *leaf);
 
 /* ct_vector.c */
 extern CtLocator ct_vector_store(CtIndex *index, const double *point,

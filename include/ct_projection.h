@@ -82,8 +82,14 @@ extern void ct_projection_shares(const CtSpace *space,
 								 const CtProjection *basis, const double *rho,
 								 double slack, CtShares *shares);
 
-/* A row's share as it is stored. */
+/* A row's share, and what is left of it, as they are stored. */
 extern int8_t ct_projection_stored(float share);
+
+static inline float
+ct_projection_stored_rest(double rest)
+{
+	return (float) (rest * (1.0 + 1e-6));
+}
 
 /* What is stored of rows by a basis. */
 typedef struct CtRowShares

@@ -298,6 +298,14 @@ ct_node_shape_distances(CtIndex *index, const CtNode *node,
 			dist[i] = ct_vector_shape_distance(index, node->locators[i], query);
 }
 
+/* Gives a page another version, and the link to it; both are being edited. */
+void
+ct_node_new_version(CtNode *parent, int link, CtNode *child)
+{
+	child->header->version++;
+	parent->links[link].version = child->header->version;
+}
+
 /* A residual leaf's basis, as arithmetic sees it. */
 void
 ct_node_projection(const CtNode *node, CtProjection *projection)
@@ -315,7 +323,7 @@ ct_node_put_shares(CtNode *node, int slot, const CtShares *shares)
 
 	node->basis->error = Max(node->basis->error,
 							 (float) (shares->error * (1.0 + 1e-6)));
-	node->rests[slot] = (float) (shares->rest * (1.0 + 1e-6));
+	node->rests[slot] = ct_projection_stored_rest(shares->rest);
 	node->basis->most_rest = Max(node->basis->most_rest, node->rests[slot]);
 	for (int j = 0; j < CT_BASIS_SIZE; j++)
 		node->shares[j * stride + slot] =

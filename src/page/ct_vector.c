@@ -412,14 +412,17 @@ double
 ct_pivot_correlation(CtIndex *index, CtLocator locator, const double *query)
 {
 	const CtSpace *space = &index->space;
-	const void *vector = ct_pivot_cache_get(index, locator);
+	int			number = ct_cache_number(index, locator);
+	const void *vector;
 	CtPin		pin = CT_NO_PIN;
 	double		rho;
 
-	if (vector == NULL)
+	if (number >= 0)
+		vector = ct_cache_pivots(index)->vectors[number];
+	else
 	{
 		vector = open_vector(index, locator, &pin);
-		ct_pivot_cache_put(index, locator, vector);
+		ct_cache_keep_pivot(index, locator, vector);
 	}
 	rho = ct_model_correlation(space->model, space->kernels, query, vector);
 	if (pin != CT_NO_PIN)

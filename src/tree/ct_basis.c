@@ -17,6 +17,8 @@
 
 #include "ct_tree.h"
 
+#define REST_AHEAD		1.0625f
+
 struct CtBasisFit
 {
 	CtBasis		basis;
@@ -155,4 +157,25 @@ ct_basis_install(CtIndex *index, CtNode *leaf, const CtBasisFit *fit)
 	*leaf->basis = fit->basis;
 	for (int i = 0; i < fit->nrows; i++)
 		ct_node_put_shares(leaf, i, &fit->shares[i]);
+}
+
+/*
+ * Makes a leaf ready for a row of which so much is left.  The leaf gets another
+ * version, since copies of its basis say less; so that this is rare, somewhat
+ * more than needed.  Parent and leaf are exclusively locked by the caller.
+ */
+void
+ct_basis_raise_rest(CtIndex *index, CtPin parent_pin, int link, CtPin leaf_pin,
+					float rest)
+{
+	CtEdit	   *edit = ct_edit_begin(index);
+	CtNode		parent;
+	CtNode		leaf;
+
+	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
+	ct_node_view(index, ct_edit_page(edit, leaf_pin, false), &leaf);
+	leaf.basis->most_rest = Max(leaf.basis->most_rest,
+								Max(rest, Min(1.0f, REST_AHEAD * rest)));
+	ct_node_new_version(&parent, link, &leaf);
+	ct_edit_commit(edit);
 }

@@ -48,6 +48,8 @@ typedef struct Insertion
 	ItemPointer tid;
 	Step		path[MAX_HEIGHT];
 	int			depth;			/* of the page in hand */
+	float		rest;			/* what the leaf at the end of the path has to
+								 * be made ready for, or 0 */
 	double	   *dist;			/* by which the tree is shaped, to the entries
 								 * of a page */
 	double		boxes[CT_MAX_CHILDREN + 1]; /* distances to those of its links */
@@ -235,8 +237,9 @@ link_is_current(Page page, const CtLink *link, bool is_root)
 }
 
 /*
- * Makes room below or in the page at path[depth], which was found full.  Locks
- * parent, then page.  Changes one thing only; the caller starts again.
+ * Makes room below or in the page at path[depth], which was found full, or makes
+ * the leaf there ready for ins->rest.  Locks parent, then page.  Changes one
+ * thing only; the caller starts again.
  */
 static void
 make_room(Insertion *ins, int depth, int crowded)
@@ -279,9 +282,12 @@ make_room(Insertion *ins, int depth, int crowded)
 			if (!link_is_current(ct_pin_page(pin), link, false))
 				ct_page_corrupted(index, link->block,
 								  "The page differs from its parent's link.");
-			done = ct_page_kind(ct_pin_page(pin)) == CT_PAGE_LEAF ?
-				ct_split_leaf(index, parent, number, pin, crowded) :
-				ct_split_routing(index, parent, number, pin);
+			if (ct_page_kind(ct_pin_page(pin)) != CT_PAGE_LEAF)
+				done = ct_split_routing(index, parent, number, pin);
+			else if (ins->rest > 0.0f)
+				ct_basis_raise_rest(index, parent, number, pin, ins->rest);
+			else
+				done = ct_split_leaf(index, parent, number, pin, crowded);
 			ct_unpin(pin);
 		}
 	}
@@ -449,7 +455,8 @@ count_cell(const CtNode *leaf, int cell)
 
 /*
  * Puts the row into its leaf.  Returns false if the descent must start again;
- * *full_depth and *crowded ask for a split.
+ * *full_depth and *crowded ask for a split, *full_depth and ins->rest for a
+ * basis that says less.
  */
 static bool
 insert_into_leaf(Insertion *ins, double delta, bool may_open,
@@ -476,6 +483,14 @@ insert_into_leaf(Insertion *ins, double delta, bool may_open,
 		return false;
 	}
 	ct_basis_shares(index, &leaf, ins->point, &shares);
+	if (leaf.basis &&
+		ct_projection_stored_rest(shares.rest) > leaf.basis->most_rest)
+	{
+		*full_depth = ins->depth;
+		ins->rest = ct_projection_stored_rest(shares.rest);
+		ct_unpin(pin);
+		return false;
+	}
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, pin, false), &leaf);
 	add_row(ins, &leaf, step->root, delta, &shares);
@@ -635,6 +650,7 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 		int			crowded = -1;
 
 		CHECK_FOR_INTERRUPTS();
+		ins->rest = 0.0f;
 		if (++attempts > MAX_ATTEMPTS || splits > MAX_SPLITS)
 			ct_page_corrupted(index, ins->path[ins->depth].link.block,
 							  "The page never agrees with the link to it.");

@@ -59,6 +59,8 @@ typedef struct PageVisit
 	int			height;			/* expected, or -1 */
 	/* leaves whose rows are evaluated lazily: distances of cells' pivots */
 	double	   *cell_dist;		/* by cell number, or NULL */
+	const CtShares *shares;		/* of the query by a residual leaf's basis as
+								 * it is in this version, or NULL */
 	LeafStage	stage;
 } PageVisit;
 
@@ -71,6 +73,7 @@ typedef struct Branch
 	CtLink	   *links;
 	int			height;			/* of the children */
 	double	   *cell_dists;		/* CT_MAX_ROOTS + 1 a child, or NULL */
+	const CtShares **shares;	/* residual leaves: see PageVisit; or NULL */
 	LeafStage	stage;
 } Branch;
 
@@ -82,7 +85,7 @@ typedef struct QueueItem
 	uint32		number;			/* of the cursor or branch */
 } QueueItem;
 
-/* a pivot whose correlation with the query is known */
+/* a pivot that has no copy, and whose correlation with the query is known */
 typedef struct SeenPivot
 {
 	CtLocator	locator;
@@ -161,8 +164,12 @@ struct CtSearch
 	double	   *bounds;			/* likewise */
 
 	CtSpace		space;			/* its slack is that of this query */
-	seen_hash  *seen;			/* residual index: pivots, or NULL */
-	double		rho[CT_BASIS_SIZE]; /* of the pivots of a leaf's basis */
+	/* residual index: the query's correlations with pivots */
+	double	   *known;			/* with copies, by number; NAN: not yet */
+	int			nknown;
+	uint64		known_generation;
+	seen_hash  *seen;			/* with others; or NULL */
+	double		rho[CT_BASIS_SIZE]; /* with those of a leaf's basis */
 	PGAlignedBlock *copy;		/* of a page, or NULL */
 
 	int64		restarts;		/* in a row, without a row returned */
@@ -267,6 +274,7 @@ branch_new(CtSearch *search, int n, int height)
 	branch->keys = palloc(sizeof(double) * n);
 	branch->links = palloc(sizeof(CtLink) * n);
 	branch->cell_dists = NULL;
+	branch->shares = NULL;
 	branch->stage = LEAF_NEW;
 	return branch;
 }
@@ -300,13 +308,18 @@ branch_enqueue(CtSearch *search, int number, bool at_top)
 /* A branch of a single page. */
 static void
 push_page(CtSearch *search, double key, const CtLink *link, int height,
-		  LeafStage stage)
+		  LeafStage stage, const CtShares *shares)
 {
 	Branch	   *branch = branch_new(search, 1, height);
 
 	branch->keys[0] = key;
 	branch->links[0] = *link;
 	branch->stage = stage;
+	if (shares)
+	{
+		branch->shares = palloc(sizeof(CtShares *));
+		branch->shares[0] = shares;
+	}
 	branch_enqueue(search, search->nbranches - 1, false);
 	search->stats.subtrees_pruned++;
 }
@@ -324,11 +337,94 @@ take_page(CtSearch *search, PageVisit *visit)
 	visit->incarnation = branch->links[child].incarnation;
 	visit->version = branch->links[child].version;
 	visit->height = branch->height;
-	visit->stage = branch->stage;
+	visit->shares = branch->shares ? branch->shares[child] : NULL;
+	visit->stage = visit->shares ? Max(branch->stage, LEAF_GLANCED) :
+		branch->stage;
 	visit->cell_dist = branch->cell_dists ?
 		&branch->cell_dists[child * (CT_MAX_ROOTS + 1)] : NULL;
 	branch->keys[child] = INFINITY;
 	branch_enqueue(search, number, true);
+}
+
+/* -------- correlations with pivots -------- */
+
+/* The copies of pivots, with room for the query's correlation with each. */
+static const CtPivotCopies *
+pivot_copies(CtSearch *search)
+{
+	const CtPivotCopies *copies = ct_cache_pivots(search->index);
+
+	if (copies->generation != search->known_generation)
+		search->nknown = 0;
+	search->known_generation = copies->generation;
+	if (copies->n > search->nknown)
+	{
+		/* by doubling, for they come one by one */
+		int			size = Max(copies->n, 2 * search->nknown);
+		Size		bytes = sizeof(double) * size;
+
+		search->known = search->known ? repalloc_huge(search->known, bytes) :
+			MemoryContextAllocHuge(search->context, bytes);
+		while (search->nknown < size)
+			search->known[search->nknown++] = NAN;
+	}
+	return copies;
+}
+
+/* The query's correlation with a pivot that has a copy. */
+static double
+copied_correlation(CtSearch *search, const CtPivotCopies *copies, int number)
+{
+	const CtSpace *space = &search->index->space;
+
+	if (isnan(search->known[number]))
+	{
+		search->known[number] =
+			ct_model_correlation(space->model, space->kernels, search->query,
+								 copies->vectors[number]);
+		search->stats.distances++;
+	}
+	return search->known[number];
+}
+
+/* Is the query's correlation with the pivot known? */
+static bool
+known_pivot(CtSearch *search, CtLocator locator, double *rho)
+{
+	int			number = ct_cache_number(search->index, locator);
+	SeenPivot  *seen;
+
+	if (number >= 0)
+	{
+		*rho = copied_correlation(search, pivot_copies(search), number);
+		return true;
+	}
+	seen = seen_lookup(search->seen, locator);
+	if (seen)
+		*rho = seen->rho;
+	return seen != NULL;
+}
+
+/* Correlation of the query and a pivot: known, or computed and noted. */
+static double
+pivot_correlation(CtSearch *search, CtLocator locator)
+{
+	double		rho;
+	int			number;
+
+	if (known_pivot(search, locator, &rho))
+		return rho;
+	rho = ct_pivot_correlation(search->index, locator, search->query);
+	search->stats.distances++;
+	number = ct_cache_number(search->index, locator);
+	if (number >= 0)
+	{
+		pivot_copies(search);
+		search->known[number] = rho;
+	}
+	else
+		seen_insert(search->seen, locator, &(bool) {false})->rho = rho;
+	return rho;
 }
 
 /* -------- cursors -------- */
@@ -349,14 +445,11 @@ cursor_row_compare(const void *a, const void *b)
 static double
 cursor_evaluate(CtSearch *search, Cursor *cursor, int i)
 {
-	if (search->seen)
-	{
-		/* many a row is also a pivot */
-		SeenPivot  *seen = seen_lookup(search->seen, cursor->locators[i]);
+	double		rho;
 
-		if (seen)
-			return ct_correlation_distance(seen->rho);
-	}
+	/* many a row is also a pivot */
+	if (search->seen && known_pivot(search, cursor->locators[i], &rho))
+		return ct_correlation_distance(rho);
 	search->stats.distances++;
 	if (search->report == CT_REPORT_HYPOT)
 		return ct_hypot_distance(&cursor->points[2 * i], search->query);
@@ -514,22 +607,6 @@ cursor_new(CtSearch *search, int n)
 
 /* -------- pages -------- */
 
-/* Correlation of the query and a pivot: known, or computed and noted. */
-static double
-pivot_correlation(CtSearch *search, CtLocator locator)
-{
-	SeenPivot  *seen = seen_lookup(search->seen, locator);
-	double		rho;
-
-	if (seen)
-		return seen->rho;
-	rho = ct_pivot_correlation(search->index, locator, search->query);
-	search->stats.distances++;
-	seen = seen_insert(search->seen, locator, &(bool) {false});
-	seen->rho = rho;
-	return rho;
-}
-
 /*
  * Puts the correlations of the query and the pivots of a leaf's basis into
  * search->rho.  Unless it may read vectors, returns false when it had to.
@@ -540,46 +617,96 @@ basis_correlations(CtSearch *search, const CtNode *node, bool may_read)
 	for (int i = 0; i < node->basis->n && i < CT_BASIS_SIZE; i++)
 	{
 		CtLocator	locator = node->basis->pivots[i];
-		SeenPivot  *seen = seen_lookup(search->seen, locator);
 
-		if (seen)
-			search->rho[i] = seen->rho;
-		else if (may_read || ct_pivot_cache_get(search->index, locator))
+		if (may_read)
 			search->rho[i] = pivot_correlation(search, locator);
-		else
+		else if (!known_pivot(search, locator, &search->rho[i]))
 			return false;
 	}
 	return true;
 }
 
-/* What a residual leaf says of the query, whose search->rho is known. */
+/*
+ * The query's shares by a leaf's basis, whose pivots' correlations are in
+ * search->rho.
+ */
 static void
-leaf_shares(CtSearch *search, const CtNode *node, CtShares *query,
-			CtRowShares *rows)
+query_shares(CtSearch *search, const CtProjection *basis, double min_variance,
+			 CtShares *shares)
 {
 	const CtModel *model = search->space.model;
-	CtProjection projection;
 
-	ct_node_projection(node, &projection);
-	ct_projection_shares(&search->space, &projection, search->rho,
+	ct_projection_shares(&search->space, basis, search->rho,
 						 ct_model_slack(model, search->query[model->dims],
-										node->basis->min_variance), query);
-	rows->nbasis = projection.n;
+										min_variance), shares);
+}
+
+/*
+ * What copies of the bases of residual leaves say of the query: raises the
+ * bounds of the children of a branch, and keeps the shares.  Leaves that have
+ * no copy, or have changed since, tell when they are visited.
+ */
+static void
+glance_at_leaves(CtSearch *search, Branch *branch)
+{
+	branch->shares = palloc0(sizeof(CtShares *) * branch->n);
+	for (int c = 0; c < branch->n; c++)
+	{
+		const CtBasisCopy *basis = ct_cache_basis(search->index,
+												  &branch->links[c]);
+		const CtPivotCopies *copies;
+		CtShares   *shares;
+		double		bound;
+
+		if (basis == NULL || branch->keys[c] == INFINITY)
+			continue;
+		copies = pivot_copies(search);
+		for (int i = 0; i < basis->projection.n; i++)
+			search->rho[i] = copied_correlation(search, copies,
+												basis->numbers[i]);
+		branch->shares[c] = shares = palloc(sizeof(CtShares));
+		query_shares(search, &basis->projection, basis->min_variance, shares);
+		bound = ct_projection_glance(&search->space, shares, basis->most_rest);
+		branch->keys[c] = Max(branch->keys[c], bound);
+	}
+}
+
+/* What a residual leaf says of its rows. */
+static void
+row_shares(const CtNode *node, CtRowShares *rows)
+{
+	rows->nbasis = Min(node->basis->n, CT_BASIS_SIZE);
 	rows->shares = node->shares;
 	rows->stride = node->layout->capacity;
 	rows->rests = node->rests;
 	rows->error = node->basis->error;
 }
 
+/*
+ * Computes the query's shares by the basis of a leaf, whose pivots'
+ * correlations are in search->rho.  Keeps a copy of the basis for other scans.
+ */
+static void
+learn_shares(CtSearch *search, const CtNode *node, PageVisit *visit)
+{
+	CtShares   *shares = palloc(sizeof(CtShares));
+	CtProjection projection;
+
+	ct_node_projection(node, &projection);
+	query_shares(search, &projection, node->basis->min_variance, shares);
+	visit->shares = shares;
+	ct_cache_keep_basis(search->index, visit->block, visit->incarnation, node);
+}
+
 /* Bounds for the rows of a residual leaf. */
 static void
-projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node)
+projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
+				const PageVisit *visit)
 {
-	CtShares	query;
 	CtRowShares rows;
 
-	leaf_shares(search, node, &query, &rows);
-	ct_projection_bounds(&search->space, &query, &rows, cursor->n,
+	row_shares(node, &rows);
+	ct_projection_bounds(&search->space, visit->shares, &rows, cursor->n,
 						 search->bounds);
 	for (int i = 0; i < cursor->n; i++)
 		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
@@ -598,7 +725,7 @@ put_back(CtSearch *search, const CtNode *node, const PageVisit *visit,
 	link.block = visit->block;
 	link.incarnation = visit->incarnation;
 	link.version = node->header->version;
-	push_page(search, key, &link, 0, stage);
+	push_page(search, key, &link, 0, stage, visit->shares);
 	return true;
 }
 
@@ -611,22 +738,21 @@ put_back(CtSearch *search, const CtNode *node, const PageVisit *visit,
 static bool
 put_off(CtSearch *search, const CtNode *node, const PageVisit *visit)
 {
-	CtShares	query;
 	CtRowShares rows;
 	double		key;
 
-	if (visit->stage == LEAF_BOUNDED || node->basis == NULL ||
-		node->basis->n == 0 || search->nqueue == 0)
+	if (visit->stage == LEAF_BOUNDED || visit->shares == NULL ||
+		search->nqueue == 0)
 		return false;
-	leaf_shares(search, node, &query, &rows);
 	if (visit->stage == LEAF_NEW)
 	{
-		key = ct_projection_glance(&search->space, &query,
+		key = ct_projection_glance(&search->space, visit->shares,
 								   node->basis->most_rest);
 		if (put_back(search, node, visit, key, LEAF_GLANCED))
 			return true;
 	}
-	key = ct_projection_least(&search->space, &query, &rows,
+	row_shares(node, &rows);
+	key = ct_projection_least(&search->space, visit->shares, &rows,
 							  node->header->nentries, search->bounds);
 	return put_back(search, node, visit, key, LEAF_BOUNDED);
 }
@@ -650,9 +776,9 @@ lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 	memcpy(cursor->locators, node->locators, sizeof(CtLocator) * cursor->n);
 	for (int i = 0; i < cursor->n; i++)
 		cursor->keys[i] = visit->key;
-	if (node->basis && node->basis->n > 0)
+	if (visit->shares)
 	{
-		projection_keys(search, cursor, node);
+		projection_keys(search, cursor, node, visit);
 		return;
 	}
 	for (int i = 0; i < cursor->n; i++)
@@ -793,6 +919,8 @@ expand_routing(CtSearch *search, const CtNode *node, const PageVisit *visit)
 	}
 	for (int c = 0; c < n; c++)
 		branch->keys[c] = Max(branch->keys[c], visit->key);
+	if (search->seen && branch->height == 0)
+		glance_at_leaves(search, branch);
 	search->stats.subtrees_pruned += n;
 }
 
@@ -800,7 +928,7 @@ static void restart(CtSearch *search);
 
 /* Reads a page; its children or its rows take its place in the queue. */
 static void
-visit_page(CtSearch *search, const PageVisit *visit)
+visit_page(CtSearch *search, PageVisit *visit)
 {
 	CtIndex    *index = search->index;
 	CtPin		pin = ct_pin(index, visit->block, CT_LOCK_SHARE);
@@ -841,7 +969,10 @@ visit_page(CtSearch *search, const PageVisit *visit)
 		right.version = visit->version;
 	}
 
+	if (visit->version != node.header->version)
+		visit->shares = NULL;
 	if (node.locators && search->report != CT_REPORT_NULL &&
+		visit->shares == NULL &&
 		!(node.basis && basis_correlations(search, &node, false)))
 	{
 		copy_page(search, &node);
@@ -850,6 +981,9 @@ visit_page(CtSearch *search, const PageVisit *visit)
 		if (node.basis)
 			basis_correlations(search, &node, true);
 	}
+	if (node.basis && node.basis->n > 0 && visit->shares == NULL &&
+		search->report != CT_REPORT_NULL)
+		learn_shares(search, &node, visit);
 	if (kind == CT_PAGE_ROUTING)
 		expand_routing(search, &node, visit);
 	else if (search->report == CT_REPORT_NULL ||
@@ -861,7 +995,7 @@ visit_page(CtSearch *search, const PageVisit *visit)
 	if (kind == CT_PAGE_ROUTING && search->nbranches > nbranches)
 		branch_enqueue(search, nbranches, false);
 	if (right.block != InvalidBlockNumber)
-		push_page(search, visit->key, &right, visit->height, LEAF_NEW);
+		push_page(search, visit->key, &right, visit->height, LEAF_NEW, NULL);
 	if (search->ncursors > ncursors)
 		cursor_enqueue(search, ncursors, false);
 }
@@ -902,7 +1036,7 @@ restart(CtSearch *search)
 		enqueue_nulls(search);
 	if (search->no_dims)
 		return;					/* rows that came later are not visible */
-	push_page(search, 0.0, &root, -1, LEAF_NEW);
+	push_page(search, 0.0, &root, -1, LEAF_NEW, NULL);
 }
 
 /* -------- interface -------- */
@@ -942,6 +1076,9 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	search->copy = NULL;
 	search->space = index->space;
 	search->seen = NULL;
+	search->known = NULL;
+	search->nknown = 0;
+	search->known_generation = 0;
 	if (index->space.model && query)
 	{
 		search->space.slack =

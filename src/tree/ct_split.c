@@ -150,13 +150,6 @@ add_entry(CtNode *parent, int exit, int level, int link, int number,
 	return slot;
 }
 
-static void
-bump_version(CtNode *parent, int link, CtNode *child)
-{
-	child->header->version++;
-	parent->links[link].version = child->header->version;
-}
-
 /*
  * Registers a new right sibling of child in parent; both are in the edit.
  * Returns its link number.
@@ -167,7 +160,7 @@ link_sibling(CtNode *parent, int link, CtNode *child, CtNode *sibling,
 {
 	int			number = parent->header->nchildren++;
 
-	bump_version(parent, link, child);
+	ct_node_new_version(parent, link, child);
 	sibling->header->version = child->header->version;
 	sibling->header->split_version = child->header->split_version;
 	sibling->header->right = child->header->right;
@@ -682,7 +675,7 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
 	ct_node_view(index, ct_edit_page(edit, pin, false), &leaf);
-	bump_version(&parent, link, &leaf);
+	ct_node_new_version(&parent, link, &leaf);
 	parent.radii[exit] = radius[0];
 	for (int p = 1; p < k; p++)
 	{
@@ -1103,7 +1096,7 @@ open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
 	ct_node_view(index, ct_edit_page(edit, pin, false), &node);
-	bump_version(&parent, link, &node);
+	ct_node_new_version(&parent, link, &node);
 	parent.radii[exit] = rest_radius;
 	for (int m = 0; m < nmoving; m++)
 	{
