@@ -206,11 +206,12 @@ typedef struct CtBasis
 {
 	uint16		n;				/* pivots, at most CT_BASIS_SIZE */
 	uint16		unused;
-	float		error;			/* largest error of a row's shares */
+	float		error;			/* of any row's shares as they are stored */
 	float		most_rest;		/* largest of rests */
 	float		norm;			/* of inverse, rounded up */
 	float		min_variance;	/* smallest residual variance of a pivot */
 	CtLocator	pivots[CT_BASIS_SIZE];
+	float		scales[CT_BASIS_SIZE];	/* of the rows' shares */
 	float		inverse[CT_GROUPED_SIZE(CT_BASIS_SIZE)];
 } CtBasis;
 

@@ -154,6 +154,7 @@ extern void ct_node_shape_distances(CtIndex *index, const CtNode *node,
 extern void ct_node_new_version(CtNode *parent, int link, CtNode *child);
 extern void ct_node_projection(const CtNode *node, CtProjection *projection);
 extern void ct_node_put_shares(CtNode *node, int slot, const CtShares *shares);
+extern void ct_node_put_all_shares(CtNode *node, const CtShares *shares);
 
 /* ct_box.c */
 extern void ct_box_put(CtIndex *index, CtNode *node, int link,
@@ -218,6 +219,9 @@ extern double ct_vector_cover_distance(CtIndex *index, CtLocator locator,
 									   const double *query);
 extern double ct_pivot_correlation(CtIndex *index, CtLocator locator,
 								   const double *query);
+extern void ct_vector_distances(CtIndex *index, int n,
+								const CtLocator *locators,
+								const double *query, double *dist);
 extern double ct_vector_distance(CtIndex *index, CtLocator locator,
 								 const double *query);
 extern void ct_vector_free(CtIndex *index, CtLocator *locators, int n);

@@ -30,9 +30,6 @@
 /* most pivots of a basis */
 #define CT_BASIS_SIZE		40
 
-/* A share of 1, as rows' shares are stored: in whole units of one byte. */
-#define CT_SHARE_UNITS		126
-
 /* A basis as arithmetic sees it. */
 typedef struct CtProjection
 {
@@ -46,7 +43,7 @@ typedef struct CtShares
 {
 	float		beta[CT_BASIS_SIZE];
 	double		error;			/* |beta - true beta| is at most this */
-	double		length;			/* at least |true beta| */
+	double		length;			/* at least |true beta| and |beta| */
 	double		rest;			/* at least the true e */
 } CtShares;
 
@@ -82,9 +79,7 @@ extern void ct_projection_shares(const CtSpace *space,
 								 const CtProjection *basis, const double *rho,
 								 double slack, CtShares *shares);
 
-/* A row's share, and what is left of it, as they are stored. */
-extern int8_t ct_projection_stored(float share);
-
+/* What is left of a row, as it is stored. */
 static inline float
 ct_projection_stored_rest(double rest)
 {
@@ -95,10 +90,11 @@ ct_projection_stored_rest(double rest)
 typedef struct CtRowShares
 {
 	int			nbasis;
-	const int8_t *shares;		/* by column */
+	const int8_t *shares;		/* by column, in units of its scale */
+	const float *scales;
 	int			stride;
 	const float *rests;
-	double		error;			/* of any row's shares before they were stored */
+	double		error;			/* of any row's shares, as they are stored */
 } CtRowShares;
 
 /*

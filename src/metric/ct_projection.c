@@ -19,14 +19,12 @@
  * (2^-24 |beta|).  That sum is shares.error = h.  Then |beta| >= |beta^| - h,
  * so e <= sqrt(1 - max(0, |beta^| - h)^2).
  *
- * Storage.  A row's shares are stored in units of 1 / CT_SHARE_UNITS, which adds
- * at most sqrt(n) / (2 CT_SHARE_UNITS) to h_x.  Shares beyond what a byte can
- * hold are cut to 127 units, which is more than 1; so |true beta| <= 1 says that
- * no more is cut off than the error that there was, and another h_x covers it.
+ * Storage.  Whoever stores a row's shares in units of the leaf's scales adds to
+ * h_x the norm of what that changes (ct_node.c).
  *
  * Bounds.  |beta_q . beta_x| <= |beta^_q . beta^_x| + h_q |beta^_x| +
- * h_x |beta^_q| + h_q h_x, where |beta^| <= 1 + h; the product in float adds
- * at most 2 n 2^-24 (1 + h_q)(1 + h_x).  Of many rows, none of which has more
+ * h_x |beta^_q| + h_q h_x, where |beta^_x| <= 1 + h_x; scaling the query's shares
+ * and the product in float add at most 4 n 2^-24 |beta^_q| (1 + h_x).  Of many rows, none of which has more
  * than E left, |beta_q . beta_x| <= |beta_q| <= |beta^_q| + h_q says already that
  * no correlation is above |beta^_q| + h_q + e_q E.
  *
@@ -195,36 +193,30 @@ ct_projection_shares(const CtSpace *space, const CtProjection *basis,
 		shares->rest = 1e-12;
 }
 
-int8_t
-ct_projection_stored(float share)
-{
-	float		units = rintf(share * CT_SHARE_UNITS);
-
-	return units > 127.0f ? 127 : units < -127.0f ? -127 : (int8_t) units;
-}
-
 /* Upper limits of the correlations of a query and n rows. */
 static void
 correlation_limits(const CtSpace *space, const CtShares *query,
 				   const CtRowShares *rows, int n, double *limits)
 {
 	double		hq = query->error;
-	double		hx = 2.0 * rows->error +
-		sqrt(rows->nbasis) / (2 * CT_SHARE_UNITS) * (1.0 + 1e-6);
-	double		add = hq * (1.0 + hx) + hx * (1.0 + hq) + hq * hx +
-		4.0 * rows->nbasis * FLOAT_UNIT * (1.0 + hq) * (1.0 + hx);
+	double		hx = rows->error;
+	double		add = hq * (1.0 + hx) + hx * query->length + hq * hx +
+		4.0 * rows->nbasis * FLOAT_UNIT * query->length * (1.0 + hx);
+	float		beta[CT_BASIS_SIZE];
 
+	for (int j = 0; j < rows->nbasis; j++)
+		beta[j] = query->beta[j] * rows->scales[j];
 	for (int from = 0; from < n; from += SHARE_BLOCK)
 	{
 		float		products[SHARE_BLOCK];
 		int			count = n - from < SHARE_BLOCK ? n - from : SHARE_BLOCK;
 
-		space->kernels->share_products(query->beta, rows->shares + from,
+		space->kernels->share_products(beta, rows->shares + from,
 									   rows->stride, count, rows->nbasis,
 									   products);
 		for (int i = 0; i < count; i++)
-			limits[from + i] = fabsf(products[i]) * (1.0 / CT_SHARE_UNITS) +
-				query->rest * rows->rests[from + i] + add;
+			limits[from + i] = fabsf(products[i]) + query->rest *
+				rows->rests[from + i] + add;
 	}
 }
 

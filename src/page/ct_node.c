@@ -12,6 +12,8 @@
  */
 #include "ct_compat.h"
 
+#include <math.h>
+
 #include "ct_page.h"
 
 #define COLUMN_SPACE	(BLCKSZ - CT_COLUMNS_OFFSET - sizeof(CtSpecialData))
@@ -24,6 +26,13 @@
  * entries, splits need every second link (ct_split.c).
  */
 #define ENTRIES_PER_LINK	2
+
+/*
+ * The largest share that a column of shares can hold is at least LEAST_SCALE,
+ * and SCALE_AHEAD times that of a row which comes and asks for more.
+ */
+#define LEAST_SCALE		0.001f
+#define SCALE_AHEAD		1.25f
 
 static int
 capacity(size_t fixed, double bytes)
@@ -315,17 +324,64 @@ ct_node_projection(const CtNode *node, CtProjection *projection)
 	projection->norm = node->basis->norm;
 }
 
-/* Writes what the basis says of a row. */
+/* Makes the unit of a column of shares so large that it can hold share. */
+static void
+coarsen_column(CtNode *node, int column, float share)
+{
+	CtBasis    *basis = node->basis;
+	int8_t	   *shares = node->shares + column * node->layout->capacity;
+	float		scale = SCALE_AHEAD / 127.0f * fabsf(share);
+
+	for (int i = 0; i < node->header->nentries; i++)
+		shares[i] = (int8_t) rintf(shares[i] * (basis->scales[column] / scale));
+	basis->scales[column] = scale;
+	/* half a unit, and what the arithmetic may add to it */
+	basis->error += 0.501f * scale;
+}
+
+/* Writes what the basis says of a row.  The node has entries up to slot. */
 void
 ct_node_put_shares(CtNode *node, int slot, const CtShares *shares)
 {
+	CtBasis    *basis = node->basis;
 	int			stride = node->layout->capacity;
+	double		square = 0.0;
 
-	node->basis->error = Max(node->basis->error,
-							 (float) (shares->error * (1.0 + 1e-6)));
-	node->rests[slot] = ct_projection_stored_rest(shares->rest);
-	node->basis->most_rest = Max(node->basis->most_rest, node->rests[slot]);
 	for (int j = 0; j < CT_BASIS_SIZE; j++)
-		node->shares[j * stride + slot] =
-			j < node->basis->n ? ct_projection_stored(shares->beta[j]) : 0;
+	{
+		int8_t	   *stored = &node->shares[j * stride + slot];
+		double		rounded;
+
+		*stored = 0;
+		if (j >= basis->n)
+			continue;
+		if (fabsf(shares->beta[j]) > 127.0f * basis->scales[j])
+			coarsen_column(node, j, shares->beta[j]);
+		*stored = (int8_t) rintf(shares->beta[j] / basis->scales[j]);
+		rounded = shares->beta[j] - (double) *stored * basis->scales[j];
+		square += rounded * rounded;
+	}
+	basis->error = Max(basis->error,
+					   (float) ((shares->error + sqrt(square)) * (1.0 + 1e-6)));
+	node->rests[slot] = ct_projection_stored_rest(shares->rest);
+	basis->most_rest = Max(basis->most_rest, node->rests[slot]);
+}
+
+/* Writes what a new basis says of all rows, in units that are just enough. */
+void
+ct_node_put_all_shares(CtNode *node, const CtShares *shares)
+{
+	CtBasis    *basis = node->basis;
+	int			n = node->header->nentries;
+
+	for (int j = 0; j < basis->n; j++)
+	{
+		float		most = LEAST_SCALE;
+
+		for (int i = 0; i < n; i++)
+			most = Max(most, fabsf(shares[i].beta[j]));
+		basis->scales[j] = most / 127.0f * (1.0f + 1e-6f);
+	}
+	for (int i = 0; i < n; i++)
+		ct_node_put_shares(node, i, &shares[i]);
 }

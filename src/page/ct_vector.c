@@ -304,12 +304,45 @@ ct_vector_free(CtIndex *index, CtLocator *locators, int n)
 
 /* -------- reading -------- */
 
+/* The page that a vector was read from last: locked, for the next may be there. */
+typedef struct Reader
+{
+	CtPin		pin;			/* or CT_NO_PIN */
+	BlockNumber block;
+} Reader;
+
+static void
+close_reader(Reader *reader)
+{
+	if (reader->pin != CT_NO_PIN)
+		ct_unpin(reader->pin);
+	reader->pin = CT_NO_PIN;
+}
+
+/* A page of a vector's group. */
+static Page
+read_part(CtIndex *index, Reader *reader, CtLocator locator, int part)
+{
+	BlockNumber block = locator.block + part;
+	Page		page;
+
+	if (reader->pin == CT_NO_PIN || reader->block != block)
+	{
+		close_reader(reader);
+		reader->pin = ct_pin(index, block, CT_LOCK_SHARE);
+		reader->block = block;
+	}
+	page = ct_pin_page(reader->pin);
+	check_locator(index, page, locator, part);
+	return page;
+}
+
 /* a vector that does not stand on one page is put together here */
 static char *assembled;
 static size_t assembled_size;
 
 static const void *
-assemble(CtIndex *index, CtLocator locator, const Place *place)
+assemble(CtIndex *index, Reader *reader, CtLocator locator, const Place *place)
 {
 	size_t		done = 0;
 
@@ -324,63 +357,54 @@ assemble(CtIndex *index, CtLocator locator, const Place *place)
 	}
 	for (int part = place->first; part <= place->last; part++)
 	{
-		CtPin		pin = ct_pin(index, locator.block + part, CT_LOCK_SHARE);
+		Page		page = read_part(index, reader, locator, part);
 		size_t		size = piece_size(index, place, part, done);
 
-		check_locator(index, ct_pin_page(pin), locator, part);
-		memcpy(assembled + done, piece_at(ct_pin_page(pin), place, part), size);
+		memcpy(assembled + done, piece_at(page, place, part), size);
 		done += size;
-		ct_unpin(pin);
 	}
 	return assembled;
 }
 
-/*
- * A stored vector, valid until *pin, if it is one, is released, or the next
- * call.
- */
+/* A stored vector, valid until the reader is used again or closed. */
 static const void *
-open_vector(CtIndex *index, CtLocator locator, CtPin *pin)
+read_vector(CtIndex *index, Reader *reader, CtLocator locator)
 {
 	Place		place = place_of(index, locator.slot);
 
-	*pin = CT_NO_PIN;
 	if (locator.slot >= index->vectors_per_group)
 		ct_page_corrupted(index, locator.block,
 						  "An entry's vector is not there.");
 	if (place.first != place.last)
-		return assemble(index, locator, &place);
-	*pin = ct_pin(index, locator.block + place.first, CT_LOCK_SHARE);
-	check_locator(index, ct_pin_page(*pin), locator, place.first);
-	return piece_at(ct_pin_page(*pin), &place, place.first);
+		return assemble(index, reader, locator, &place);
+	return piece_at(read_part(index, reader, locator, place.first), &place,
+					place.first);
 }
 
 /* Reads a vector as point_size doubles. */
 void
 ct_vector_read(CtIndex *index, CtLocator locator, double *point)
 {
-	CtPin		pin;
-	const void *from = open_vector(index, locator, &pin);
+	Reader		reader = {CT_NO_PIN};
+	const void *from = read_vector(index, &reader, locator);
 
 	if (index->space.element == CT_ELEMENT_FLOAT8)
 		memcpy(point, from, index->vector_bytes);
 	else
 		for (int j = 0; j < index->point_size; j++)
 			point[j] = ((const float *) from)[j];
-	if (pin != CT_NO_PIN)
-		ct_unpin(pin);
+	close_reader(&reader);
 }
 
 /* Reads the dims coordinates of a residual index's vector. */
 void
 ct_vector_location(CtIndex *index, CtLocator locator, double *location)
 {
-	CtPin		pin;
+	Reader		reader = {CT_NO_PIN};
 
-	memcpy(location, open_vector(index, locator, &pin),
+	memcpy(location, read_vector(index, &reader, locator),
 		   sizeof(double) * index->meta.dims);
-	if (pin != CT_NO_PIN)
-		ct_unpin(pin);
+	close_reader(&reader);
 }
 
 static double
@@ -388,11 +412,11 @@ distance_to(CtIndex *index, const CtSpace *space, CtLocator locator,
 			const double *query,
 			double (*distance) (const CtSpace *, const double *, const void *))
 {
-	CtPin		pin;
-	double		dist = distance(space, query, open_vector(index, locator, &pin));
+	Reader		reader = {CT_NO_PIN};
+	double		dist = distance(space, query,
+								read_vector(index, &reader, locator));
 
-	if (pin != CT_NO_PIN)
-		ct_unpin(pin);
+	close_reader(&reader);
 	return dist;
 }
 
@@ -405,6 +429,23 @@ ct_vector_distance(CtIndex *index, CtLocator locator, const double *query)
 }
 
 /*
+ * The same for n vectors.  Those that stand side by side are read with one look
+ * at each page; locators should be in order.
+ */
+void
+ct_vector_distances(CtIndex *index, int n, const CtLocator *locators,
+					const double *query, double *dist)
+{
+	Reader		reader = {CT_NO_PIN};
+
+	for (int i = 0; i < n; i++)
+		dist[i] = index->space.metric->distance(&index->space, query,
+												read_vector(index, &reader,
+															locators[i]));
+	close_reader(&reader);
+}
+
+/*
  * The residual correlation of a query and a vector that bases refer to, or that
  * is a pivot.
  */
@@ -414,19 +455,18 @@ ct_pivot_correlation(CtIndex *index, CtLocator locator, const double *query)
 	const CtSpace *space = &index->space;
 	int			number = ct_cache_number(index, locator);
 	const void *vector;
-	CtPin		pin = CT_NO_PIN;
+	Reader		reader = {CT_NO_PIN};
 	double		rho;
 
 	if (number >= 0)
 		vector = ct_cache_pivots(index)->vectors[number];
 	else
 	{
-		vector = open_vector(index, locator, &pin);
+		vector = read_vector(index, &reader, locator);
 		ct_cache_keep_pivot(index, locator, vector);
 	}
 	rho = ct_model_correlation(space->model, space->kernels, query, vector);
-	if (pin != CT_NO_PIN)
-		ct_unpin(pin);
+	close_reader(&reader);
 	return rho;
 }
 

@@ -155,8 +155,7 @@ ct_basis_install(CtIndex *index, CtNode *leaf, const CtBasisFit *fit)
 {
 	Assert(leaf->header->nentries == fit->nrows);
 	*leaf->basis = fit->basis;
-	for (int i = 0; i < fit->nrows; i++)
-		ct_node_put_shares(leaf, i, &fit->shares[i]);
+	ct_node_put_all_shares(leaf, fit->shares);
 }
 
 /*

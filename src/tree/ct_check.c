@@ -152,8 +152,8 @@ collect_covers(Check *check, const CtNode *node, BlockNumber block,
 }
 
 /*
- * A row's shares must be those that its basis gives it.  The largest error of
- * any row may be too large for this one, not too small.
+ * A row's shares must be those that its basis gives it, but for the error that
+ * the basis admits.
  */
 static void
 check_shares(Check *check, const CtNode *leaf, BlockNumber block, int slot,
@@ -161,6 +161,7 @@ check_shares(Check *check, const CtNode *leaf, BlockNumber block, int slot,
 {
 	CtShares	shares;
 	int			stride = leaf->layout->capacity;
+	double		square = 0.0;
 
 	ct_basis_shares(check->index, leaf, point, &shares);
 	if ((float) shares.rest > leaf->rests[slot] * (1.0 + SHARE_SLACK) + SHARE_SLACK)
@@ -170,11 +171,15 @@ check_shares(Check *check, const CtNode *leaf, BlockNumber block, int slot,
 		ct_page_corrupted(check->index, block,
 						  "A row has more beyond its leaf's basis than any.");
 	for (int j = 0; j < leaf->basis->n; j++)
-		if (fabs(Max(-1.0, Min(1.0, shares.beta[j])) * CT_SHARE_UNITS -
-				 leaf->shares[j * stride + slot]) >
-			1.0 + SHARE_SLACK * CT_SHARE_UNITS)
-			ct_page_corrupted(check->index, block,
-							  "A row's shares in its leaf's basis are wrong.");
+	{
+		double		off = shares.beta[j] -
+			leaf->shares[j * stride + slot] * (double) leaf->basis->scales[j];
+
+		square += off * off;
+	}
+	if (!(sqrt(square) + shares.error <= leaf->basis->error + SHARE_SLACK))
+		ct_page_corrupted(check->index, block,
+						  "A row's shares in its leaf's basis are wrong.");
 }
 
 /* Verifies the rows of a leaf. */

@@ -820,8 +820,7 @@ put_basis(CtNode *node, LeafBasis *basis, const CtLocator *row_locators)
 	for (int c = 0; c < basis->ncandidates; c++)
 		locators[c] = row_locators[basis->candidates[c]];
 	ct_basis_form(&basis->fit, locators, node->basis);
-	for (int i = 0; i < node->header->nentries; i++)
-		ct_node_put_shares(node, i, &basis->shares[i]);
+	ct_node_put_all_shares(node, basis->shares);
 	free(basis->shares);
 	basis->shares = NULL;
 }

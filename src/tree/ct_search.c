@@ -118,6 +118,13 @@ typedef struct SeenPivot
  */
 #define CURSOR_SORT_AFTER	64
 
+/*
+ * Bounds are weak when so many rows, and so large a share of those in cursors,
+ * had to be evaluated.
+ */
+#define WEAK_AFTER			1000
+#define WEAK_SHARE			0.25
+
 /* rows without a point in one cursor, for a NULL query */
 #define NULLS_CURSOR_ROWS	65536
 
@@ -162,6 +169,10 @@ struct CtSearch
 	int			cursors_size;
 	double	   *dist;			/* room for one node */
 	double	   *bounds;			/* likewise */
+
+	/* of rows whose points are costly to read */
+	int64		nlazy;			/* in cursors */
+	int64		nevaluated;
 
 	CtSpace		space;			/* its slack is that of this query */
 	/* residual index: the query's correlations with pivots */
@@ -451,10 +462,71 @@ cursor_evaluate(CtSearch *search, Cursor *cursor, int i)
 	if (search->seen && known_pivot(search, cursor->locators[i], &rho))
 		return ct_correlation_distance(rho);
 	search->stats.distances++;
+	search->nevaluated++;
 	if (search->report == CT_REPORT_HYPOT)
 		return ct_hypot_distance(&cursor->points[2 * i], search->query);
 	return ct_vector_distance(search->index, cursor->locators[i],
 							  search->query);
+}
+
+/*
+ * Do bounds say so little that most rows will be evaluated?  Then it is cheaper
+ * to evaluate all rows of a leaf together.  Should the search end soon after
+ * all, that has cost no more than a few times what it had before.
+ */
+static inline bool
+bounds_are_weak(const CtSearch *search)
+{
+	return search->nevaluated > WEAK_AFTER &&
+		search->nevaluated > search->nlazy * WEAK_SHARE;
+}
+
+typedef struct RowToRead
+{
+	CtLocator	locator;
+	int			row;
+} RowToRead;
+
+static int
+row_to_read_compare(const void *a, const void *b)
+{
+	const CtLocator *left = &((const RowToRead *) a)->locator;
+	const CtLocator *right = &((const RowToRead *) b)->locator;
+
+	if (left->block != right->block)
+		return left->block < right->block ? -1 : 1;
+	return (int) left->slot - (int) right->slot;
+}
+
+/* Replaces all bounds of a lazy cursor by distances, in the order of pages. */
+static void
+cursor_evaluate_all(CtSearch *search, Cursor *cursor)
+{
+	RowToRead  *rows = palloc(sizeof(RowToRead) * cursor->n);
+	CtLocator  *locators = palloc(sizeof(CtLocator) * cursor->n);
+	double	   *dist = palloc(sizeof(double) * cursor->n);
+	int			n = 0;
+
+	for (int i = 0; i < cursor->n; i++)
+		if (!cursor->exact[i])
+		{
+			rows[n].locator = cursor->locators[i];
+			rows[n++].row = i;
+		}
+	qsort(rows, n, sizeof(RowToRead), row_to_read_compare);
+	for (int i = 0; i < n; i++)
+		locators[i] = rows[i].locator;
+	ct_vector_distances(search->index, n, locators, search->query, dist);
+	for (int i = 0; i < n; i++)
+	{
+		cursor->keys[rows[i].row] = dist[i];
+		cursor->exact[rows[i].row] = true;
+	}
+	search->stats.distances += n;
+	search->nevaluated += n;
+	pfree(rows);
+	pfree(locators);
+	pfree(dist);
 }
 
 /*
@@ -479,7 +551,14 @@ cursor_front(CtSearch *search, Cursor *cursor)
 		/* all rows with this key */
 		for (;;)
 		{
-			if (cursor->lazy && !cursor->exact[i])
+			if (cursor->lazy && !cursor->exact[i] && cursor->locators &&
+				bounds_are_weak(search))
+			{
+				cursor_evaluate_all(search, cursor);
+				bound = true;
+				break;
+			}
+			else if (cursor->lazy && !cursor->exact[i])
 			{
 				cursor->keys[i] = cursor_evaluate(search, cursor, i);
 				cursor->exact[i] = true;
@@ -677,6 +756,7 @@ row_shares(const CtNode *node, CtRowShares *rows)
 {
 	rows->nbasis = Min(node->basis->n, CT_BASIS_SIZE);
 	rows->shares = node->shares;
+	rows->scales = node->basis->scales;
 	rows->stride = node->layout->capacity;
 	rows->rests = node->rests;
 	rows->error = node->basis->error;
@@ -771,6 +851,7 @@ lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 		visit->version == node->header->version;
 
 	cursor->lazy = true;
+	search->nlazy += cursor->n;
 	cursor->exact = palloc0(sizeof(bool) * cursor->n);
 	cursor->locators = palloc(sizeof(CtLocator) * cursor->n);
 	memcpy(cursor->locators, node->locators, sizeof(CtLocator) * cursor->n);
@@ -1076,6 +1157,7 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	search->copy = NULL;
 	search->space = index->space;
 	search->seen = NULL;
+	search->nlazy = search->nevaluated = 0;
 	search->known = NULL;
 	search->nknown = 0;
 	search->known_generation = 0;
