@@ -205,9 +205,10 @@ typedef struct CtLayout
 typedef struct CtBasis
 {
 	uint16		n;				/* pivots, at most CT_BASIS_SIZE */
-	uint16		unused;
+	uint16		nglance;		/* of them tell enough for a first look */
 	float		error;			/* of any row's shares as they are stored */
 	float		most_rest;		/* largest of rests */
+	float		glance_rest;	/* the same by the first nglance pivots */
 	float		norm;			/* of inverse, rounded up */
 	float		min_variance;	/* smallest residual variance of a pivot */
 	CtLocator	pivots[CT_BASIS_SIZE];

@@ -154,6 +154,8 @@ extern void ct_node_shape_distances(CtIndex *index, const CtNode *node,
 extern void ct_node_new_version(CtNode *parent, int link, CtNode *child);
 extern void ct_node_projection(const CtNode *node, CtProjection *projection);
 extern void ct_node_put_shares(CtNode *node, int slot, const CtShares *shares);
+extern bool ct_node_admits(const CtNode *node, const CtShares *shares);
+extern void ct_node_admit(CtNode *node, const CtShares *shares, float ahead);
 extern void ct_node_put_all_shares(CtNode *node, const CtShares *shares);
 
 /* ct_box.c */
@@ -191,7 +193,9 @@ typedef struct CtBasisCopy
 	size_t		bytes;
 	uint32		incarnation;	/* of the leaf when it was copied */
 	uint32		version;
+	int			nglance;		/* as in CtBasis */
 	float		most_rest;
+	float		glance_rest;
 	float		min_variance;
 	uint32		numbers[CT_BASIS_SIZE]; /* of the pivots' copies */
 	CtProjection projection;

@@ -79,6 +79,12 @@ extern void ct_projection_shares(const CtSpace *space,
 								 const CtProjection *basis, const double *rho,
 								 double slack, CtShares *shares);
 
+/*
+ * At least the true e of a point by the first n pivots of a basis, which are a
+ * basis too.
+ */
+extern double ct_projection_rest(const CtShares *shares, int n);
+
 /* What is left of a row, as it is stored. */
 static inline float
 ct_projection_stored_rest(double rest)

@@ -97,8 +97,8 @@ extern CtBasisFit *ct_basis_for_leaf(CtIndex *index, const CtNode *leaf,
 									 int count, const int *pivots, int k);
 extern void ct_basis_install(CtIndex *index, CtNode *leaf,
 							 const CtBasisFit *fit);
-extern void ct_basis_raise_rest(CtIndex *index, CtPin parent_pin, int link,
-								CtPin leaf_pin, float rest);
+extern void ct_basis_admit(CtIndex *index, CtPin parent_pin, int link,
+						   CtPin leaf_pin, const CtShares *shares);
 
 /* ct_nulls.c */
 extern void ct_nulls_insert(CtIndex *index, ItemPointer tid);

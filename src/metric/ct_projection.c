@@ -164,33 +164,43 @@ choose_basis(int n, int ncandidates, double *cross, const double *gram,
 	return k;
 }
 
+static double
+norm_of(const CtShares *shares, int n)
+{
+	double		square = 0.0;
+
+	for (int i = 0; i < n; i++)
+		square += (double) shares->beta[i] * shares->beta[i];
+	return sqrt(square);
+}
+
+double
+ct_projection_rest(const CtShares *shares, int n)
+{
+	double		norm = (norm_of(shares, n) - shares->error) * (1.0 - 1e-12);
+
+	if (!(norm > 0.0))
+		return 1.0;
+	return norm < 1.0 ? sqrt(1.0 - norm * norm) * (1.0 + 1e-12) + 1e-12 : 1e-12;
+}
+
 void
 ct_projection_shares(const CtSpace *space, const CtProjection *basis,
 					 const double *rho, double slack, CtShares *shares)
 {
 	double		known[CT_BASIS_SIZE] = {0};
 	double		beta[CT_BASIS_SIZE];
-	double		square = 0.0;
 	double		norm;
 
 	memcpy(known, rho, sizeof(double) * basis->n);
 	space->kernels->grouped_product(basis->inverse, basis->n, known, beta);
 	for (int i = 0; i < basis->n; i++)
-	{
 		shares->beta[i] = (float) beta[i];
-		square += (double) shares->beta[i] * shares->beta[i];
-	}
-	norm = sqrt(square);
+	norm = norm_of(shares, basis->n);
 	shares->error = (basis->norm * (sqrt(basis->n) * slack + PRODUCT) +
 					 2.0 * FLOAT_UNIT * norm) * (1.0 + 1e-6);
 	shares->length = (norm + shares->error) * (1.0 + 1e-12);
-	norm = (norm - shares->error) * (1.0 - 1e-12);
-	if (!(norm > 0.0))
-		shares->rest = 1.0;
-	else if (norm < 1.0)
-		shares->rest = sqrt(1.0 - norm * norm) * (1.0 + 1e-12) + 1e-12;
-	else
-		shares->rest = 1e-12;
+	shares->rest = ct_projection_rest(shares, basis->n);
 }
 
 /* Upper limits of the correlations of a query and n rows. */

@@ -291,7 +291,9 @@ ct_cache_keep_basis(CtIndex *index, BlockNumber block, uint32 incarnation,
 	copy->bytes = size;
 	copy->incarnation = incarnation;
 	copy->version = leaf->header->version;
+	copy->nglance = Min(basis->nglance, n);
 	copy->most_rest = basis->most_rest;
+	copy->glance_rest = basis->glance_rest;
 	copy->min_variance = basis->min_variance;
 	memcpy(copy->numbers, numbers, sizeof(uint32) * n);
 	copy->projection.n = n;

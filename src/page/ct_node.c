@@ -32,6 +32,7 @@
  * and SCALE_AHEAD times that of a row which comes and asks for more.
  */
 #define LEAST_SCALE		0.001f
+#define GLANCE_REST		0.6
 #define SCALE_AHEAD		1.25f
 
 static int
@@ -364,7 +365,58 @@ ct_node_put_shares(CtNode *node, int slot, const CtShares *shares)
 	basis->error = Max(basis->error,
 					   (float) ((shares->error + sqrt(square)) * (1.0 + 1e-6)));
 	node->rests[slot] = ct_projection_stored_rest(shares->rest);
-	basis->most_rest = Max(basis->most_rest, node->rests[slot]);
+	ct_node_admit(node, shares, 1.0f);
+}
+
+static float
+glance_rest(const CtBasis *basis, const CtShares *shares)
+{
+	return ct_projection_stored_rest(ct_projection_rest(shares, basis->nglance));
+}
+
+/* Is no more left of a row than a leaf's basis says? */
+bool
+ct_node_admits(const CtNode *node, const CtShares *shares)
+{
+	const CtBasis *basis = node->basis;
+
+	return basis == NULL ||
+		(ct_projection_stored_rest(shares->rest) <= basis->most_rest &&
+		 glance_rest(basis, shares) <= basis->glance_rest);
+}
+
+/* Sees to it, where that is not so, with `ahead` times what is needed. */
+void
+ct_node_admit(CtNode *node, const CtShares *shares, float ahead)
+{
+	CtBasis    *basis = node->basis;
+	float		rest = ct_projection_stored_rest(shares->rest);
+
+	if (rest > basis->most_rest)
+		basis->most_rest = Max(rest, Min(1.0f, rest * ahead));
+	rest = glance_rest(basis, shares);
+	if (rest > basis->glance_rest)
+		basis->glance_rest = Max(rest, Min(1.0f, rest * ahead));
+}
+
+/*
+ * How many pivots of a basis say enough for a first look?  Of a query that has
+ * little to do with any of them, they should say that it has little to do with
+ * the rows, however few they are.
+ */
+static int
+glance_pivots(int nbasis, const CtShares *shares, int n)
+{
+	for (int k = 4; k < nbasis; k += 4)
+	{
+		double		most = 0.0;
+
+		for (int i = 0; i < n; i++)
+			most = Max(most, ct_projection_rest(&shares[i], k));
+		if (most <= GLANCE_REST)
+			return k;
+	}
+	return nbasis;
 }
 
 /* Writes what a new basis says of all rows, in units that are just enough. */
@@ -382,6 +434,7 @@ ct_node_put_all_shares(CtNode *node, const CtShares *shares)
 			most = Max(most, fabsf(shares[i].beta[j]));
 		basis->scales[j] = most / 127.0f * (1.0f + 1e-6f);
 	}
+	basis->nglance = glance_pivots(basis->n, shares, n);
 	for (int i = 0; i < n; i++)
 		ct_node_put_shares(node, i, &shares[i]);
 }

@@ -159,13 +159,13 @@ ct_basis_install(CtIndex *index, CtNode *leaf, const CtBasisFit *fit)
 }
 
 /*
- * Makes a leaf ready for a row of which so much is left.  The leaf gets another
+ * Makes a leaf ready for a row with these shares.  The leaf gets another
  * version, since copies of its basis say less; so that this is rare, somewhat
  * more than needed.  Parent and leaf are exclusively locked by the caller.
  */
 void
-ct_basis_raise_rest(CtIndex *index, CtPin parent_pin, int link, CtPin leaf_pin,
-					float rest)
+ct_basis_admit(CtIndex *index, CtPin parent_pin, int link, CtPin leaf_pin,
+			   const CtShares *shares)
 {
 	CtEdit	   *edit = ct_edit_begin(index);
 	CtNode		parent;
@@ -173,8 +173,7 @@ ct_basis_raise_rest(CtIndex *index, CtPin parent_pin, int link, CtPin leaf_pin,
 
 	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
 	ct_node_view(index, ct_edit_page(edit, leaf_pin, false), &leaf);
-	leaf.basis->most_rest = Max(leaf.basis->most_rest,
-								Max(rest, Min(1.0f, REST_AHEAD * rest)));
+	ct_node_admit(&leaf, shares, REST_AHEAD);
 	ct_node_new_version(&parent, link, &leaf);
 	ct_edit_commit(edit);
 }

@@ -167,7 +167,9 @@ check_shares(Check *check, const CtNode *leaf, BlockNumber block, int slot,
 	if ((float) shares.rest > leaf->rests[slot] * (1.0 + SHARE_SLACK) + SHARE_SLACK)
 		ct_page_corrupted(check->index, block,
 						  "A row has more beyond its leaf's basis than stored.");
-	if (leaf->rests[slot] > leaf->basis->most_rest)
+	if (leaf->rests[slot] > leaf->basis->most_rest ||
+		ct_projection_rest(&shares, leaf->basis->nglance) >
+		leaf->basis->glance_rest * (1.0 + SHARE_SLACK) + SHARE_SLACK)
 		ct_page_corrupted(check->index, block,
 						  "A row has more beyond its leaf's basis than any.");
 	for (int j = 0; j < leaf->basis->n; j++)

@@ -48,8 +48,8 @@ typedef struct Insertion
 	ItemPointer tid;
 	Step		path[MAX_HEIGHT];
 	int			depth;			/* of the page in hand */
-	float		rest;			/* what the leaf at the end of the path has to
-								 * be made ready for, or 0 */
+	CtShares	shares;			/* by the basis of the leaf in hand */
+	bool		unadmitted;		/* that leaf has to be made ready for them */
 	double	   *dist;			/* by which the tree is shaped, to the entries
 								 * of a page */
 	double		boxes[CT_MAX_CHILDREN + 1]; /* distances to those of its links */
@@ -207,11 +207,10 @@ add_entry(Insertion *ins, CtNode *node, int parent, int level, int root)
 
 /*
  * Writes the row behind the last one.  The leaf is a copy that is being
- * edited, or new; shares are those by its basis, if it has one.
+ * edited, or new; ins->shares are those by its basis, if it has one.
  */
 static void
-add_row(Insertion *ins, CtNode *leaf, int cell, double delta,
-		const CtShares *shares)
+add_row(Insertion *ins, CtNode *leaf, int cell, double delta)
 {
 	int			slot = leaf->header->nentries++;
 
@@ -221,7 +220,7 @@ add_row(Insertion *ins, CtNode *leaf, int cell, double delta,
 	if (leaf->deltas)
 		leaf->deltas[slot] = delta;
 	if (leaf->basis)
-		ct_node_put_shares(leaf, slot, shares);
+		ct_node_put_shares(leaf, slot, &ins->shares);
 }
 
 static bool
@@ -238,7 +237,7 @@ link_is_current(Page page, const CtLink *link, bool is_root)
 
 /*
  * Makes room below or in the page at path[depth], which was found full, or makes
- * the leaf there ready for ins->rest.  Locks parent, then page.  Changes one
+ * the leaf there ready for ins->shares.  Locks parent, then page.  Changes one
  * thing only; the caller starts again.
  */
 static void
@@ -284,8 +283,8 @@ make_room(Insertion *ins, int depth, int crowded)
 								  "The page differs from its parent's link.");
 			if (ct_page_kind(ct_pin_page(pin)) != CT_PAGE_LEAF)
 				done = ct_split_routing(index, parent, number, pin);
-			else if (ins->rest > 0.0f)
-				ct_basis_raise_rest(index, parent, number, pin, ins->rest);
+			else if (ins->unadmitted)
+				ct_basis_admit(index, parent, number, pin, &ins->shares);
 			else
 				done = ct_split_leaf(index, parent, number, pin, crowded);
 			ct_unpin(pin);
@@ -328,7 +327,6 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	CtNode		page;
 	int			slot;
 	bool		room;
-	CtShares	shares;
 	double		delta = decision->create ? 0.0 :
 		cover_distance(ins, node, decision->slot);
 
@@ -366,7 +364,7 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 		ct_node_init(index, ct_edit_page(edit, child_pin, true), kind,
 					 incarnation, node->header->height - 1, &child);
 		if (lowest)
-			ct_basis_shares(index, &child, ins->point, &shares);
+			ct_basis_shares(index, &child, ins->point, &ins->shares);
 		link = page.header->nchildren++;
 		ct_box_clear(index, &page, link);
 		memset(&page.links[link], 0, sizeof(CtLink));
@@ -392,7 +390,7 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 			return false;
 		}
 		if (lowest)
-			ct_basis_shares(index, &child, ins->point, &shares);
+			ct_basis_shares(index, &child, ins->point, &ins->shares);
 		edit = ct_edit_begin(index);
 		ct_node_view(index, ct_edit_page(edit, pin, false), &page);
 		ct_node_view(index, ct_edit_page(edit, child_pin, false), &child);
@@ -420,7 +418,7 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	next->root = number;
 	if (lowest)
 	{
-		add_row(ins, &child, number, delta, &shares);
+		add_row(ins, &child, number, delta);
 		*done = true;
 	}
 	else if (decision->create)
@@ -455,8 +453,8 @@ count_cell(const CtNode *leaf, int cell)
 
 /*
  * Puts the row into its leaf.  Returns false if the descent must start again;
- * *full_depth and *crowded ask for a split, *full_depth and ins->rest for a
- * basis that says less.
+ * *full_depth and *crowded ask for a split, *full_depth and ins->unadmitted
+ * for a basis that says less.
  */
 static bool
 insert_into_leaf(Insertion *ins, double delta, bool may_open,
@@ -467,7 +465,6 @@ insert_into_leaf(Insertion *ins, double delta, bool may_open,
 	CtPin		pin = ct_pin(index, step->link.block, CT_LOCK_EXCLUSIVE);
 	CtNode		leaf;
 	CtEdit	   *edit;
-	CtShares	shares;
 
 	if (!link_is_current(ct_pin_page(pin), &step->link, false) ||
 		ct_page_kind(ct_pin_page(pin)) != CT_PAGE_LEAF)
@@ -482,18 +479,17 @@ insert_into_leaf(Insertion *ins, double delta, bool may_open,
 		ct_unpin(pin);
 		return false;
 	}
-	ct_basis_shares(index, &leaf, ins->point, &shares);
-	if (leaf.basis &&
-		ct_projection_stored_rest(shares.rest) > leaf.basis->most_rest)
+	ct_basis_shares(index, &leaf, ins->point, &ins->shares);
+	if (!ct_node_admits(&leaf, &ins->shares))
 	{
 		*full_depth = ins->depth;
-		ins->rest = ct_projection_stored_rest(shares.rest);
+		ins->unadmitted = true;
 		ct_unpin(pin);
 		return false;
 	}
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, pin, false), &leaf);
-	add_row(ins, &leaf, step->root, delta, &shares);
+	add_row(ins, &leaf, step->root, delta);
 	if (may_open && count_cell(&leaf, step->root) > ct_crowded_rows(index))
 		*crowded = step->root;
 	ct_edit_commit(edit);
@@ -650,7 +646,7 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 		int			crowded = -1;
 
 		CHECK_FOR_INTERRUPTS();
-		ins->rest = 0.0f;
+		ins->unadmitted = false;
 		if (++attempts > MAX_ATTEMPTS || splits > MAX_SPLITS)
 			ct_page_corrupted(index, ins->path[ins->depth].link.block,
 							  "The page never agrees with the link to it.");

@@ -44,7 +44,8 @@ typedef enum ItemKind
 /* what the key of a residual leaf comes from; see put_off() */
 typedef enum LeafStage
 {
-	LEAF_NEW,					/* the link that leads to it */
+	LEAF_NEW,					/* the link that leads to it, and perhaps what
+								 * the first pivots of its basis say */
 	LEAF_GLANCED,				/* what its basis says of all rows together */
 	LEAF_BOUNDED				/* the least bound of its rows */
 } LeafStage;
@@ -73,7 +74,7 @@ typedef struct Branch
 	CtLink	   *links;
 	int			height;			/* of the children */
 	double	   *cell_dists;		/* CT_MAX_ROOTS + 1 a child, or NULL */
-	const CtShares **shares;	/* residual leaves: see PageVisit; or NULL */
+	const CtShares *shares;		/* of a single leaf: see PageVisit */
 	LeafStage	stage;
 } Branch;
 
@@ -326,11 +327,7 @@ push_page(CtSearch *search, double key, const CtLink *link, int height,
 	branch->keys[0] = key;
 	branch->links[0] = *link;
 	branch->stage = stage;
-	if (shares)
-	{
-		branch->shares = palloc(sizeof(CtShares *));
-		branch->shares[0] = shares;
-	}
+	branch->shares = shares;
 	branch_enqueue(search, search->nbranches - 1, false);
 	search->stats.subtrees_pruned++;
 }
@@ -348,9 +345,8 @@ take_page(CtSearch *search, PageVisit *visit)
 	visit->incarnation = branch->links[child].incarnation;
 	visit->version = branch->links[child].version;
 	visit->height = branch->height;
-	visit->shares = branch->shares ? branch->shares[child] : NULL;
-	visit->stage = visit->shares ? Max(branch->stage, LEAF_GLANCED) :
-		branch->stage;
+	visit->shares = branch->shares;
+	visit->stage = branch->stage;
 	visit->cell_dist = branch->cell_dists ?
 		&branch->cell_dists[child * (CT_MAX_ROOTS + 1)] : NULL;
 	branch->keys[child] = INFINITY;
@@ -720,32 +716,40 @@ query_shares(CtSearch *search, const CtProjection *basis, double min_variance,
 										min_variance), shares);
 }
 
+/* The query's shares by the first n pivots of a basis that has a copy. */
+static void
+shares_by_copy(CtSearch *search, const CtBasisCopy *basis, int n,
+			   CtShares *shares)
+{
+	const CtPivotCopies *copies = pivot_copies(search);
+	CtProjection projection = basis->projection;
+
+	projection.n = n;
+	for (int i = 0; i < n; i++)
+		search->rho[i] = copied_correlation(search, copies, basis->numbers[i]);
+	query_shares(search, &projection, basis->min_variance, shares);
+}
+
 /*
- * What copies of the bases of residual leaves say of the query: raises the
- * bounds of the children of a branch, and keeps the shares.  Leaves that have
- * no copy, or have changed since, tell when they are visited.
+ * What the copies of the bases of residual leaves say of the query at first
+ * sight: raises the bounds of the children of a branch.  Leaves that have no
+ * copy, or have changed since, tell when they are visited.
  */
 static void
 glance_at_leaves(CtSearch *search, Branch *branch)
 {
-	branch->shares = palloc0(sizeof(CtShares *) * branch->n);
 	for (int c = 0; c < branch->n; c++)
 	{
 		const CtBasisCopy *basis = ct_cache_basis(search->index,
 												  &branch->links[c]);
-		const CtPivotCopies *copies;
-		CtShares   *shares;
+		CtShares	shares;
 		double		bound;
 
 		if (basis == NULL || branch->keys[c] == INFINITY)
 			continue;
-		copies = pivot_copies(search);
-		for (int i = 0; i < basis->projection.n; i++)
-			search->rho[i] = copied_correlation(search, copies,
-												basis->numbers[i]);
-		branch->shares[c] = shares = palloc(sizeof(CtShares));
-		query_shares(search, &basis->projection, basis->min_variance, shares);
-		bound = ct_projection_glance(&search->space, shares, basis->most_rest);
+		shares_by_copy(search, basis, basis->nglance, &shares);
+		bound = ct_projection_glance(&search->space, &shares,
+									 basis->glance_rest);
 		branch->keys[c] = Max(branch->keys[c], bound);
 	}
 }
@@ -792,9 +796,12 @@ projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
 }
 
-/* Puts a residual leaf back into the queue, unless it is in front all the same. */
+/*
+ * Puts a residual leaf, as it was in that version, back into the queue, unless
+ * it is in front all the same.
+ */
 static bool
-put_back(CtSearch *search, const CtNode *node, const PageVisit *visit,
+put_back(CtSearch *search, uint32 version, const PageVisit *visit,
 		 double key, LeafStage stage)
 {
 	CtLink		link = {0};
@@ -804,7 +811,7 @@ put_back(CtSearch *search, const CtNode *node, const PageVisit *visit,
 	/* splits so far have been dealt with */
 	link.block = visit->block;
 	link.incarnation = visit->incarnation;
-	link.version = node->header->version;
+	link.version = version;
 	push_page(search, key, &link, 0, stage, visit->shares);
 	return true;
 }
@@ -828,13 +835,36 @@ put_off(CtSearch *search, const CtNode *node, const PageVisit *visit)
 	{
 		key = ct_projection_glance(&search->space, visit->shares,
 								   node->basis->most_rest);
-		if (put_back(search, node, visit, key, LEAF_GLANCED))
+		if (put_back(search, node->header->version, visit, key, LEAF_GLANCED))
 			return true;
 	}
 	row_shares(node, &rows);
 	key = ct_projection_least(&search->space, visit->shares, &rows,
 							  node->header->nentries, search->bounds);
-	return put_back(search, node, visit, key, LEAF_BOUNDED);
+	return put_back(search, node->header->version, visit, key, LEAF_BOUNDED);
+}
+
+/* The same for a leaf that has not been read, by the copy of its basis. */
+static bool
+put_off_unread(CtSearch *search, PageVisit *visit)
+{
+	CtLink		link = {visit->block, visit->incarnation, visit->version, 0};
+	const CtBasisCopy *basis;
+	CtShares   *shares;
+
+	if (search->seen == NULL || visit->height != 0 || visit->stage != LEAF_NEW)
+		return false;
+	basis = ct_cache_basis(search->index, &link);
+	if (basis == NULL)
+		return false;
+	shares = palloc(sizeof(CtShares));
+	shares_by_copy(search, basis, basis->projection.n, shares);
+	visit->shares = shares;
+	visit->stage = LEAF_GLANCED;
+	return search->nqueue > 0 &&
+		put_back(search, visit->version, visit,
+				 ct_projection_glance(&search->space, shares, basis->most_rest),
+				 LEAF_GLANCED);
 }
 
 /*
@@ -1284,7 +1314,8 @@ ct_search_next(CtSearch *search, CtResult *result)
 
 			take_page(search, &visit);
 			search->stats.subtrees_pruned--;
-			visit_page(search, &visit);
+			if (!put_off_unread(search, &visit))
+				visit_page(search, &visit);
 		}
 		else if (take_row(search, result))
 		{
