@@ -1020,7 +1020,8 @@ expand_routing(CtSearch *search, const CtNode *node, const PageVisit *visit)
 		ct_box_bounds(search->index, node, search->query, branch->keys);
 	else
 	{
-		if (node->locators && node->header->height == 1)
+		/* leaves of a residual index say more by their bases */
+		if (node->locators && node->header->height == 1 && !search->seen)
 		{
 			branch->cell_dists = palloc(sizeof(double) * n * (CT_MAX_ROOTS + 1));
 			for (int i = 0; i < n * (CT_MAX_ROOTS + 1); i++)
