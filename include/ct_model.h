@@ -148,6 +148,12 @@ extern double ct_model_correlation(const CtModel *model,
 								   const CtKernelTable *kernels,
 								   const double *x, const double *y);
 
+/* The same for x and each of n records y. */
+extern void ct_model_correlations(const CtModel *model,
+								  const CtKernelTable *kernels,
+								  const double *x, size_t n,
+								  const double *const *y, double *rho);
+
 /* Have two records the same coordinates?  (-0 equals 0.) */
 extern bool ct_model_same_place(const CtModel *model, const double *x,
 								const double *y);

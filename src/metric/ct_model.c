@@ -91,6 +91,9 @@
 /* columns that a panel is updated with in one pass; they stay in cache */
 #define UPDATE_COLUMNS		32
 
+/* records of which ct_model_correlations() collects the addresses */
+#define CORRELATION_BLOCK	64
+
 /* coordinates compared between two calls of interrupt */
 #define INTERRUPT_WORK		1000000
 
@@ -464,24 +467,55 @@ ct_model_same_place(const CtModel *model, const double *x, const double *y)
 }
 
 /* The roots are multiplied, so that the product stays within range. */
-double
-ct_model_correlation(const CtModel *model, const CtKernelTable *kernels,
-					 const double *x, const double *y)
+/* The correlation of two records, the product of whose features is known. */
+static double
+correlation_of(const CtModel *model, const double *x, const double *y,
+			   double product)
 {
 	size_t		dims = model->dims;
-	double		covariance;
 	double		rho;
 
 	if (model->nugget == 0.0 && ct_model_same_place(model, x, y))
 		return 1.0;
-	covariance = ct_model_covariance(model, x, y) -
-		kernels->dot_f64(x + dims + 1, y + dims + 1, model->m);
-	rho = covariance / (sqrt(x[dims]) * sqrt(y[dims]));
+	rho = (ct_model_covariance(model, x, y) - product) /
+		(sqrt(x[dims]) * sqrt(y[dims]));
 	if (rho > 1.0)
 		return 1.0;
 	if (rho < -1.0)
 		return -1.0;
 	return rho;
+}
+
+double
+ct_model_correlation(const CtModel *model, const CtKernelTable *kernels,
+					 const double *x, const double *y)
+{
+	size_t		features = model->dims + 1;
+
+	return correlation_of(model, x, y,
+						  kernels->dot_f64(x + features, y + features,
+										   model->m));
+}
+
+void
+ct_model_correlations(const CtModel *model, const CtKernelTable *kernels,
+					  const double *x, size_t n, const double *const *y,
+					  double *rho)
+{
+	size_t		features = model->dims + 1;
+	const double *block[CORRELATION_BLOCK];
+
+	for (size_t from = 0; from < n; from += CORRELATION_BLOCK)
+	{
+		size_t		count = n - from < CORRELATION_BLOCK ? n - from :
+			CORRELATION_BLOCK;
+
+		for (size_t i = 0; i < count; i++)
+			block[i] = y[from + i] + features;
+		kernels->dots_f64(x + features, block, count, model->m, rho + from);
+		for (size_t i = 0; i < count; i++)
+			rho[from + i] = correlation_of(model, x, y[from + i], rho[from + i]);
+	}
 }
 
 double

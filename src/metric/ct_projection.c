@@ -280,14 +280,15 @@ ct_projection_fit(const CtSpace *space, int ncandidates,
 	for (int c = 0; c < ncandidates; c++)
 	{
 		least = fmin(least, candidates[c][model->dims]);
-		for (int d = 0; d <= c; d++)
-			gram[c * ncandidates + d] = gram[d * ncandidates + c] =
-				c == d ? 1.0 : ct_model_correlation(model, space->kernels,
-													candidates[c], candidates[d]);
-		for (int i = 0; i < nrows; i++)
-			cross[c * nrows + i] = kept[c * nrows + i] =
-				ct_model_correlation(model, space->kernels, candidates[c], rows[i]);
+		ct_model_correlations(model, space->kernels, candidates[c], c,
+							  candidates, gram + c * ncandidates);
+		gram[c * ncandidates + c] = 1.0;
+		for (int d = 0; d < c; d++)
+			gram[d * ncandidates + c] = gram[c * ncandidates + d];
+		ct_model_correlations(model, space->kernels, candidates[c], nrows, rows,
+							  kept + c * nrows);
 	}
+	memcpy(cross, kept, sizeof(double) * ncandidates * nrows);
 	fit->n = choose_basis(nrows, ncandidates, cross, gram,
 						  ct_model_slack(model, least, least), CT_BASIS_SIZE,
 						  fit->chosen, fit->inverse, &fit->norm);

@@ -165,6 +165,41 @@ explain(const CtBulk *bulk, Sample *sample, size_t k, uint32 f, double root,
 }
 
 /*
+ * The same for n landmarks at once, which explain() has dealt with for their
+ * own rows.
+ */
+static void
+explain_by_batch(const CtBulk *bulk, Sample *sample, int n,
+				 const uint32 *batch, const double *roots, uint32 i)
+{
+	const CtSpace *space = &bulk->index->cover;
+	double	   *column = sample->columns + i * sample->limit;
+	const double *records[BATCH];
+	const double *columns[BATCH];
+	double		rho[BATCH];
+	double		known[BATCH];
+
+	for (int t = 0; t < n; t++)
+	{
+		records[t] = ct_bulk_record(bulk, sample->rows[batch[t]]);
+		columns[t] = sample->columns + batch[t] * sample->limit;
+	}
+	ct_model_correlations(space->model, space->kernels,
+						  ct_bulk_record(bulk, sample->rows[i]), n, records, rho);
+	space->kernels->dots_f64(column, columns, n, sample->k, known);
+	for (int t = 0; t < n; t++)
+	{
+		size_t		k = sample->k + t;
+		double		product = rho[t] - known[t];
+
+		for (size_t s = sample->k; s < k; s++)
+			product -= column[s] * columns[t][s];
+		column[k] = product / roots[t];
+		sample->rest[i] = Max(0.0, sample->rest[i] - column[k] * column[k]);
+	}
+}
+
+/*
  * Chooses up to BATCH landmarks among the POOL rows of which most is left, at
  * least half as much as of the first.  Returns how many; 0: they are enough.
  */
@@ -214,9 +249,7 @@ choose_for_sample(const CtBulk *bulk, Sample *sample, CtLandmarks *landmarks)
 		CHECK_FOR_INTERRUPTS();
 #pragma omp parallel for num_threads(bulk->nthreads) schedule(static)
 		for (size_t i = POOL; i < sample->n; i++)
-			for (int t = 0; t < n; t++)
-				explain(bulk, sample, sample->k + t, batch[t], roots[t],
-						sample->order[i]);
+			explain_by_batch(bulk, sample, n, batch, roots, sample->order[i]);
 		for (int t = 0; t < n; t++)
 			add_landmark(bulk, landmarks, sample->rows[batch[t]]);
 		sample->k += n;

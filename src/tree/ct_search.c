@@ -394,6 +394,35 @@ copied_correlation(CtSearch *search, const CtPivotCopies *copies, int number)
 	return search->known[number];
 }
 
+/*
+ * Sees to it that the query's correlations with so many pivots that have copies
+ * are known; together they cost less than one by one.
+ */
+static void
+learn_correlations(CtSearch *search, const CtPivotCopies *copies, int n,
+				   const uint32 *numbers)
+{
+	const CtSpace *space = &search->index->space;
+	const double *vectors[CT_BASIS_SIZE];
+	uint32		unknown[CT_BASIS_SIZE];
+	double		rho[CT_BASIS_SIZE];
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+		if (isnan(search->known[numbers[i]]))
+		{
+			unknown[count] = numbers[i];
+			vectors[count++] = copies->vectors[numbers[i]];
+		}
+	if (count == 0)
+		return;
+	ct_model_correlations(space->model, space->kernels, search->query, count,
+						  vectors, rho);
+	search->stats.distances += count;
+	for (int i = 0; i < count; i++)
+		search->known[unknown[i]] = rho[i];
+}
+
 /* Is the query's correlation with the pivot known? */
 static bool
 known_pivot(CtSearch *search, CtLocator locator, double *rho)
@@ -725,8 +754,9 @@ shares_by_copy(CtSearch *search, const CtBasisCopy *basis, int n,
 	CtProjection projection = basis->projection;
 
 	projection.n = n;
+	learn_correlations(search, copies, n, basis->numbers);
 	for (int i = 0; i < n; i++)
-		search->rho[i] = copied_correlation(search, copies, basis->numbers[i]);
+		search->rho[i] = search->known[basis->numbers[i]];
 	query_shares(search, &projection, basis->min_variance, shares);
 }
 
