@@ -8,8 +8,8 @@
  * per attribute, each with room for the page's capacity, so that one vector
  * instruction serves several entries.  Which columns there are, and where,
  * follows from the dimension and element type (CtLayout).  Points of up to
- * CT_INLINE_BYTES stand in the columns themselves; larger ones are stored
- * once, in vector pages, and entries hold their address.
+ * CT_BOX_DIMS dimensions stand in the columns themselves; larger ones are
+ * stored once, in vector pages, and entries hold their address.
  *
  * IDENTIFICATION
  *	  include/ct_format.h
@@ -24,6 +24,8 @@
 #include "storage/bufpage.h"
 #include "storage/itemptr.h"
 
+#include "ct_codes.h"
+#include "ct_frame.h"
 #include "ct_metric.h"
 #include "ct_projection.h"
 
@@ -42,7 +44,9 @@ typedef enum CtPageKind
 	CT_PAGE_VECTOR,				/* points too large for the columns */
 	CT_PAGE_NULLS,				/* rows whose point is NULL */
 	CT_PAGE_FREE,
-	CT_PAGE_MODEL				/* part of a residual index's model */
+	CT_PAGE_MODEL,				/* part of a residual index's model */
+	CT_PAGE_FRAME				/* part of the frame of points with many
+								 * dimensions */
 } CtPageKind;
 
 typedef struct CtSpecialData
@@ -99,6 +103,10 @@ typedef struct CtMetaData
 
 	/* smallest residual variance of any row; it only falls */
 	double		min_variance;
+
+	/* the frame, on consecutive pages; set once, 0 while there is none */
+	BlockNumber frame_block;
+	uint32		frame_pages;
 } CtMetaData;
 
 /* address of a point in a vector page */
@@ -172,12 +180,6 @@ StaticAssertDecl(sizeof(CtEntryMeta) == 8, "CtEntryMeta must be 8 bytes");
 /* intermediate pivot: groups rows or children, not part of a level's net */
 #define CT_ENTRY_GROUP		0x01
 
-/* links have boxes in spaces of at most so many dimensions (ct_box.c) */
-#define CT_BOX_DIMS		16
-
-/* points of at most this many bytes stand in the node's own columns */
-#define CT_INLINE_BYTES		256
-
 typedef struct CtLayout
 {
 	int			capacity;
@@ -186,12 +188,14 @@ typedef struct CtLayout
 	int			points;			/* offsets of columns; 0: no such column */
 	int			locators;
 	int			deltas;			/* leaf: cover distance to the cell's pivot */
+	int			grid;			/* leaf of points with codes: a CtGrid */
+	int			codes;			/* and the codes (ct_codes.h) */
 	int			basis;			/* residual leaf: a CtBasis */
 	int			rests;			/* and what it says of each row */
 	int			shares;
 	int			radii;
 	int			links;
-	int			boxes;			/* by link; 0 in many dimensions */
+	int			boxes;			/* by link; 0 in residual indexes */
 	int			metas;
 	int			tids;
 	int			cells;
@@ -221,7 +225,7 @@ typedef struct CtBasis
  * a group of consecutive pages as if it were one; the first page's header
  * counts the vectors, the others' have nslots = 0.
  */
-#define CT_VECTOR_SLOTS		56
+#define CT_VECTOR_SLOTS		120
 
 typedef struct CtVectorHeader
 {
@@ -231,7 +235,7 @@ typedef struct CtVectorHeader
 	uint8		state[CT_VECTOR_SLOTS];	/* CT_VECTOR_... by slot */
 } CtVectorHeader;
 
-StaticAssertDecl(CT_NODE_OFFSET + sizeof(CtVectorHeader) == 88,
+StaticAssertDecl(CT_NODE_OFFSET + sizeof(CtVectorHeader) == 152,
 				 "vectors begin at a multiple of eight");
 
 #define CT_VECTOR_OFFSET	(CT_NODE_OFFSET + sizeof(CtVectorHeader))
@@ -250,7 +254,7 @@ typedef struct CtNullsHeader
 	uint32		unused;
 } CtNullsHeader;
 
-/* pages of a model: plain bytes */
+/* pages of a model or a frame: plain bytes */
 #define CT_MODEL_SPACE		(BLCKSZ - CT_NODE_OFFSET - sizeof(CtSpecialData))
 
 #define CT_NULLS_OFFSET		(CT_NODE_OFFSET + sizeof(CtNullsHeader))

@@ -58,6 +58,9 @@ typedef enum CtKernelLevel
 /* right-hand sides that substitute_batch() treats at a time */
 #define CT_BATCH			16
 
+/* rows that code_sums() treats at a time, at most */
+#define CT_CODE_ROWS		16
+
 /* covariance functions; values are on disk */
 typedef enum CtCovariance
 {
@@ -132,6 +135,17 @@ typedef struct CtKernelTable
 	void		(*share_products) (const float *query, const int8_t *shares,
 								   size_t stride, size_t n, size_t nbasis,
 								   float *products);
+
+	/*
+	 * Sums of the squared differences between the codes of a query and of n
+	 * rows.  Codes come in npairs pairs: pair p of row i is at codes[2 * (p *
+	 * stride + i)], that of the query at query[2 * p].  No sum may exceed a
+	 * signed word.  Reads rows, and writes sums, up to the next multiple of
+	 * CT_CODE_ROWS.
+	 */
+	void		(*code_sums) (const int16_t *query, const uint8_t *codes,
+							  size_t stride, size_t n, size_t npairs,
+							  int32_t *sums);
 
 	/*
 	 * Product of a lower triangle of n rows in groups (CT_GROUPED_AT()) and x.

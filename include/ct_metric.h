@@ -115,10 +115,10 @@ extern double ct_cover_distance(const CtSpace *space, const double *query,
 extern double ct_lower_bound(const CtSpace *space, double dist, double radius);
 extern void ct_lower_bounds(const CtSpace *space, int n, const double *dist,
 							const double *radii, double *bounds);
-extern void ct_space_box_bounds(const CtSpace *space, const double *query,
+extern void ct_space_box_bounds(const CtSpace *space, int dims,
+								const double *query, double slack,
 								const float *boxes, size_t stride, int n,
 								double *bounds);
-extern double ct_annulus_bound(const CtSpace *space, double dist, double delta);
 extern double ct_correlation_bound(const CtSpace *space, double rho);
 extern bool ct_radius_decides(const CtSpace *space, double radius);
 extern double ct_radius_up(const CtSpace *space, double dist);

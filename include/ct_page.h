@@ -35,6 +35,11 @@ typedef struct CtIndex
 	CtSpace		shape;			/* distances that shape the tree, likewise */
 	bool		shape_is_cover;
 
+	int			box_dims;		/* of boxes around links; 0: there are none */
+	bool		coded;			/* Euclidean, of more dimensions than boxes:
+								 * boxes are around sketches, leaves have codes */
+	const CtFrame *frame;		/* that sketches are made by, or NULL: not yet */
+	MemoryContext context;		/* that this lives in */
 	bool		external;		/* points live in vector pages */
 	size_t		vector_bytes;
 	int			vectors_per_group;
@@ -65,6 +70,8 @@ typedef struct CtNode
 	char	   *points;			/* column-wise coordinates, or NULL */
 	CtLocator  *locators;		/* or NULL */
 	double	   *deltas;
+	CtGrid	   *grid;			/* these two: leaves with codes, else NULL */
+	uint8	   *codes;
 	CtBasis    *basis;			/* these three: residual leaves, else NULL */
 	float	   *rests;
 	int8	   *shares;			/* by column, in units (ct_projection.h) */
@@ -82,6 +89,17 @@ typedef struct CtBox
 	float		lower[CT_BOX_DIMS];
 	float		upper[CT_BOX_DIMS];
 } CtBox;
+
+/* Where a query is for boxes. */
+typedef struct CtBoxQuery
+{
+	const double *point;
+	bool		known;			/* else all that follows is not, and boxes say
+								 * nothing */
+	const double *at;			/* box_dims coordinates */
+	double		slack;			/* the query is within that of them */
+	double		own[CT_BOX_DIMS];
+} CtBoxQuery;
 
 /* A set of at most CT_EDIT_PAGES pages changed together, atomically. */
 #define CT_EDIT_PAGES	4
@@ -106,6 +124,12 @@ extern void ct_model_write_page(Page page, const CtModel *model, int part);
 extern int	ct_model_page_count(const CtModel *model);
 extern void ct_meta_set_vacuuming(CtIndex *index, bool vacuuming);
 
+/* ct_frame_pages.c */
+extern bool ct_index_find_frame(CtIndex *index);
+extern bool ct_index_install_frame(CtIndex *index, const CtFrame *frame);
+extern bool ct_frame_is_lost(CtIndex *index, BlockNumber block);
+extern void ct_index_copy_frame(CtIndex *index, const CtFrame *frame);
+
 /* ct_page.c */
 extern CtPin ct_pin(CtIndex *index, BlockNumber block, CtLockMode mode);
 extern CtPin ct_pin_new_allowed(CtIndex *index, BlockNumber block,
@@ -127,6 +151,7 @@ extern void ct_finish_free_space(CtIndex *index);
 extern BlockNumber ct_block_count(CtIndex *index);
 extern BlockNumber ct_block_count_locked(CtIndex *index);
 extern double ct_peek_variance(CtIndex *index);
+extern BlockNumber ct_peek_frame(CtIndex *index);
 
 /* ct_page_wal.c */
 extern CtEdit *ct_edit_begin(CtIndex *index);
@@ -158,6 +183,17 @@ extern bool ct_node_admits(const CtNode *node, const CtShares *shares);
 extern void ct_node_admit(CtNode *node, const CtShares *shares, float ahead);
 extern void ct_node_put_all_shares(CtNode *node, const CtShares *shares);
 
+/* ct_leaf_codes.c */
+extern void ct_leaf_grid(CtIndex *index, const CtNode *leaf, CtGridView *view);
+extern void ct_leaf_put_code(CtIndex *index, CtNode *leaf, int slot,
+							 const double *point);
+extern void ct_leaf_code_all(CtIndex *index, CtNode *leaf,
+							 const double *points);
+extern void ct_leaf_points(CtIndex *index, const CtNode *leaf, double *points);
+extern void ct_leaf_code_sums(CtIndex *index, const CtNode *leaf,
+							  const double *query, CtQueryCodes *codes,
+							  int32 *sums);
+
 /* ct_box.c */
 extern void ct_box_put(CtIndex *index, CtNode *node, int link,
 					   const CtBox *box);
@@ -169,12 +205,18 @@ extern bool ct_box_contains(CtIndex *index, const CtNode *node, int link,
 extern void ct_box_widen(CtIndex *index, CtNode *node, int link,
 						 const double *point);
 extern void ct_box_of_page(CtIndex *index, const CtNode *node, CtBox *box);
+extern void ct_box_of_points(CtIndex *index, int n, const double *points,
+							 CtBox *box);
 extern void ct_box_measure(CtIndex *index, CtNode *node, int link,
 						   const CtNode *child);
 extern bool ct_box_covers(CtIndex *index, const CtNode *node, int link,
 						  const CtNode *child);
+extern void ct_box_query(CtIndex *index, const double *point,
+						 CtBoxQuery *query);
 extern void ct_box_bounds(CtIndex *index, const CtNode *node,
-						  const double *query, double *bounds);
+						  CtBoxQuery *query, double *bounds);
+extern void ct_box_sketch(CtIndex *index, const double *point,
+						  double *sketch);
 
 /* ct_cache.c */
 typedef struct CtCache CtCache;

@@ -52,8 +52,8 @@ extern CtSearchStats *ct_search_stats(CtSearch *search);
 /* a cell with more rows is opened: its level gains a net of its own */
 #define CT_CELL_ROWS	96
 
-/* with boxes, a cell with so many percent of a leaf's capacity */
-#define CT_CELL_FILL	96
+/* with boxes, one with more than a leaf's capacity less this share of it */
+#define CT_CELL_ROOM	25
 
 extern int	ct_cell_rows(const CtIndex *index);
 extern int	ct_crowded_rows(const CtIndex *index);
@@ -73,6 +73,9 @@ typedef struct CtColumns
 /* ct_halve.c */
 extern void ct_halve(const CtColumns *columns, uint32 *rows, size_t n,
 					 int nparts, uint16 *owner, uint32 *pivots);
+
+/* ct_frame_tree.c */
+extern void ct_frame_from_leaves(CtIndex *index);
 
 /* ct_insert.c */
 extern void ct_insert(CtIndex *index, const double *point, ItemPointer tid);

@@ -369,6 +369,42 @@ argmin_f64_avx2(const double *keys, size_t n)
 	}
 }
 
+#define CODE_ROWS		8
+#define CODE_VECTORS	8
+
+typedef __m256i CodeVector;
+
+CT_INLINE CT_TARGET CodeVector
+code_zero(void)
+{
+	return _mm256_setzero_si256();
+}
+
+/* squared differences of a pair of codes of each row, and of the query */
+CT_INLINE CT_TARGET CodeVector
+code_pair(const uint8_t *codes, int32_t query)
+{
+	__m256i		difference =
+		_mm256_sub_epi16(_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *) codes)),
+						 _mm256_set1_epi32(query));
+
+	return _mm256_madd_epi16(difference, difference);
+}
+
+CT_INLINE CT_TARGET CodeVector
+code_add(CodeVector a, CodeVector b)
+{
+	return _mm256_add_epi32(a, b);
+}
+
+CT_INLINE CT_TARGET void
+code_store(int32_t *sums, CodeVector vector)
+{
+	_mm256_storeu_si256((__m256i *) sums, vector);
+}
+
+#include "ct_kernel_codes.h"
+
 const CtKernelTable ct_kernel_avx2 = {
 	.level = CT_KERNEL_AVX2,
 	.name = "avx2",
@@ -378,6 +414,7 @@ const CtKernelTable ct_kernel_avx2 = {
 	.l2_columns_f32 = l2_columns_f32_avx2,
 	.box_distances = box_distances,
 	.share_products = share_products,
+	.code_sums = code_sums,
 	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_avx2,
 	.dot_f64 = dot_f64,

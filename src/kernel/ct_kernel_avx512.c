@@ -338,6 +338,42 @@ argmin_f64_avx512(const double *keys, size_t n)
 	}
 }
 
+#define CODE_ROWS		16
+#define CODE_VECTORS	4
+
+typedef __m512i CodeVector;
+
+CT_INLINE CT_TARGET CodeVector
+code_zero(void)
+{
+	return _mm512_setzero_si512();
+}
+
+/* squared differences of a pair of codes of each row, and of the query */
+CT_INLINE CT_TARGET CodeVector
+code_pair(const uint8_t *codes, int32_t query)
+{
+	__m512i		difference =
+		_mm512_sub_epi16(_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *) codes)),
+						 _mm512_set1_epi32(query));
+
+	return _mm512_madd_epi16(difference, difference);
+}
+
+CT_INLINE CT_TARGET CodeVector
+code_add(CodeVector a, CodeVector b)
+{
+	return _mm512_add_epi32(a, b);
+}
+
+CT_INLINE CT_TARGET void
+code_store(int32_t *sums, CodeVector vector)
+{
+	_mm512_storeu_si512(sums, vector);
+}
+
+#include "ct_kernel_codes.h"
+
 const CtKernelTable ct_kernel_avx512 = {
 	.level = CT_KERNEL_AVX512,
 	.name = "avx512",
@@ -347,6 +383,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.l2_columns_f32 = l2_columns_f32_avx512,
 	.box_distances = box_distances,
 	.share_products = share_products,
+	.code_sums = code_sums,
 	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_avx512,
 	.dot_f64 = dot_f64,

@@ -373,6 +373,22 @@ share_vector(const int8_t *shares)
 
 #include "ct_kernel_shares.h"
 
+static void
+code_sums(const int16_t *query, const uint8_t *codes, size_t stride,
+		  size_t n, size_t npairs, int32_t *sums)
+{
+	for (size_t i = 0; i < n; i++)
+		sums[i] = 0;
+	for (size_t p = 0; p < npairs; p++)
+		for (size_t i = 0; i < n; i++)
+		{
+			int32_t		a = codes[2 * (p * stride + i)] - query[2 * p];
+			int32_t		b = codes[2 * (p * stride + i) + 1] - query[2 * p + 1];
+
+			sums[i] += a * a + b * b;
+		}
+}
+
 const CtKernelTable ct_kernel_scalar = {
 	.level = CT_KERNEL_SCALAR,
 	.name = "scalar",
@@ -382,6 +398,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.l2_columns_f32 = l2_columns_f32_scalar,
 	.box_distances = box_distances,
 	.share_products = share_products,
+	.code_sums = code_sums,
 	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_scalar,
 	.dot_f64 = dot_f64,

@@ -18,7 +18,9 @@
  *
  * A box contains the points behind a link, so that its distance B from q is at
  * most D.  With at most CT_BOX_DIMS terms, B is computed with no larger relative
- * error than distances are.
+ * error than distances are.  Where it contains their sketches (ct_frame.h), B is
+ * that of the query's sketch, which is known up to some slack, and at most
+ * D (1 + 1e-12), for which SKETCH_SCALE stands.
  *
  * The residual metric's cover distance is the angle t = arccos |rho|, in
  * 0 .. pi/2.  What is computed is |rho| with an absolute error of at most
@@ -50,13 +52,8 @@
 #define BOX_MIN		0x1p-450
 #define BOX_MAX		0x1p+500
 
-static inline double
-round_down(const CtSpace *space, double bound)
-{
-	if (!(bound > CT_TINY))
-		return 0.0;
-	return (bound - CT_TINY) * (1.0 - 2.0 * space->error);
-}
+/* directions of sketches are not quite orthonormal */
+#define SKETCH_SCALE	(1.0 - 1e-11)
 
 /* -------- angles -------- */
 
@@ -166,47 +163,29 @@ ct_lower_bounds(const CtSpace *space, int n, const double *dist,
 }
 
 /*
- * The same for n boxes in a Euclidean space, whose limits are stored as
- * box_distances() of CtKernelTable has them.  Where legs are too small or too
- * large for their squares, a lesser bound has to do; an empty box gets the
- * greatest there is.
+ * The same for n boxes in a Euclidean space, of dims dimensions, whose limits
+ * are stored as box_distances() of CtKernelTable has them.  The query is within
+ * slack of where it is said to be.  Where legs are too small or too large for
+ * their squares, a lesser bound has to do; an empty box gets the greatest there
+ * is.
  */
 void
-ct_space_box_bounds(const CtSpace *space, const double *query,
-					const float *boxes, size_t stride, int n, double *bounds)
+ct_space_box_bounds(const CtSpace *space, int dims, const double *query,
+					double slack, const float *boxes, size_t stride, int n,
+					double *bounds)
 {
 	double		scale = (1.0 - space->error) * (1.0 - 2.0 * space->error);
 
-	space->kernels->box_distances(query, boxes, stride, n, space->dims, bounds);
+	if (dims < space->dims)
+		scale *= SKETCH_SCALE;
+	space->kernels->box_distances(query, boxes, stride, n, dims, bounds);
 	for (int i = 0; i < n; i++)
 	{
 		double		bound = bounds[i] < BOX_MAX ? bounds[i] : BOX_MAX;
 
-		bound = bound * scale - BOX_MIN;
+		bound = bound * scale - BOX_MIN - slack;
 		bounds[i] = bound > 0.0 ? bound : 0.0;
 	}
-}
-
-/*
- * The same for one point at computed distance delta from the pivot.
- */
-double
-ct_annulus_bound(const CtSpace *space, double dist, double delta)
-{
-	double		outer;
-	double		inner;
-
-	if (space->model)
-	{
-		outer = angle_down(space, dist) - angle_up(space, delta);
-		inner = angle_down(space, delta) - angle_up(space, dist);
-		return angle_bound(space, outer > inner ? outer : inner);
-	}
-	if (!(dist <= DBL_MAX && delta <= DBL_MAX))
-		return 0.0;
-	outer = dist * (1.0 - space->error) - delta * (1.0 + space->error);
-	inner = delta * (1.0 - space->error) - dist * (1.0 + space->error);
-	return round_down(space, outer > inner ? outer : inner);
 }
 
 /* A radius that covers a point at this computed distance. */

@@ -3,14 +3,17 @@
  * ct_box.c
  *	  Boxes around what lies behind the links of a routing page.
  *
- * In a space of few dimensions the box around a child page says more than the
- * balls around its roots, costs less to look at, and a search needs no pivot
- * then.  A box has two limits per dimension, rounded outward to float.  The
- * limits of one kind and dimension stand in a column, by link number.
+ * In a Euclidean space the box around a child page says more than the balls
+ * around its roots, costs less to look at, and a search needs no pivot then.  A
+ * box has two limits per dimension, rounded outward to float.  The limits of one
+ * kind and dimension stand in a column, by link number.
  *
- * Spaces of many dimensions, and other metrics than the Euclidean, have no
- * boxes (CtNode.boxes is NULL); all functions here do nothing then.  Their
- * caller holds the page, exclusively where something is written.
+ * Where there are more than CT_BOX_DIMS dimensions, boxes are around the points'
+ * sketches (ct_frame.h).  As long as the index has no frame they are infinite.
+ *
+ * Other metrics have no boxes (CtNode.boxes is NULL); all functions here do
+ * nothing then.  Their caller holds the page, exclusively where something is
+ * written.
  *
  * IDENTIFICATION
  *	  src/page/ct_box.c
@@ -49,33 +52,56 @@ lower_limit(const CtNode *node, int link, int dim)
 static inline float *
 upper_limit(CtIndex *index, const CtNode *node, int link, int dim)
 {
-	return lower_limit(node, link, index->point_size + dim);
+	return lower_limit(node, link, index->box_dims + dim);
 }
 
 static void
 clear(CtIndex *index, CtBox *box)
 {
-	for (int j = 0; j < index->point_size; j++)
+	for (int j = 0; j < index->box_dims; j++)
 	{
 		box->lower[j] = INFINITY;
 		box->upper[j] = -INFINITY;
 	}
 }
 
+/*
+ * The limits of a point: its coordinates, or those of its sketch.  Without a
+ * frame there are none; whoever asks for one that has come meanwhile gets it.
+ */
+static void
+sketch_point(CtIndex *index, const double *point, CtSketch *sketch)
+{
+	if (!index->coded)
+		for (int j = 0; j < index->box_dims; j++)
+			sketch->lower[j] = sketch->upper[j] = point[j];
+	else if (ct_index_find_frame(index))
+		ct_frame_sketch(index->frame, index->space.kernels, point, sketch);
+	else
+		for (int j = 0; j < index->box_dims; j++)
+		{
+			sketch->lower[j] = -INFINITY;
+			sketch->upper[j] = INFINITY;
+		}
+}
+
 static void
 add_point(CtIndex *index, CtBox *box, const double *point)
 {
-	for (int j = 0; j < index->point_size; j++)
+	CtSketch	sketch;
+
+	sketch_point(index, point, &sketch);
+	for (int j = 0; j < index->box_dims; j++)
 	{
-		box->lower[j] = Min(box->lower[j], float_down(point[j]));
-		box->upper[j] = Max(box->upper[j], float_up(point[j]));
+		box->lower[j] = Min(box->lower[j], float_down(sketch.lower[j]));
+		box->upper[j] = Max(box->upper[j], float_up(sketch.upper[j]));
 	}
 }
 
 static void
 add_box(CtIndex *index, CtBox *box, const CtBox *other)
 {
-	for (int j = 0; j < index->point_size; j++)
+	for (int j = 0; j < index->box_dims; j++)
 	{
 		box->lower[j] = Min(box->lower[j], other->lower[j]);
 		box->upper[j] = Max(box->upper[j], other->upper[j]);
@@ -85,7 +111,7 @@ add_box(CtIndex *index, CtBox *box, const CtBox *other)
 static void
 get(CtIndex *index, const CtNode *node, int link, CtBox *box)
 {
-	for (int j = 0; j < index->point_size; j++)
+	for (int j = 0; j < index->box_dims; j++)
 	{
 		box->lower[j] = *lower_limit(node, link, j);
 		box->upper[j] = *upper_limit(index, node, link, j);
@@ -95,7 +121,7 @@ get(CtIndex *index, const CtNode *node, int link, CtBox *box)
 void
 ct_box_put(CtIndex *index, CtNode *node, int link, const CtBox *box)
 {
-	for (int j = 0; node->boxes && j < index->point_size; j++)
+	for (int j = 0; node->boxes && j < index->box_dims; j++)
 	{
 		*lower_limit(node, link, j) = box->lower[j];
 		*upper_limit(index, node, link, j) = box->upper[j];
@@ -131,9 +157,14 @@ bool
 ct_box_contains(CtIndex *index, const CtNode *node, int link,
 				const double *point)
 {
-	for (int j = 0; node->boxes && j < index->point_size; j++)
-		if (!(*lower_limit(node, link, j) <= point[j] &&
-			  *upper_limit(index, node, link, j) >= point[j]))
+	CtSketch	sketch;
+
+	if (node->boxes == NULL)
+		return true;
+	sketch_point(index, point, &sketch);
+	for (int j = 0; j < index->box_dims; j++)
+		if (!(*lower_limit(node, link, j) <= sketch.lower[j] &&
+			  *upper_limit(index, node, link, j) >= sketch.upper[j]))
 			return false;
 	return true;
 }
@@ -178,6 +209,15 @@ ct_box_of_page(CtIndex *index, const CtNode *node, CtBox *box)
 	pfree(point);
 }
 
+/* The box around n points (n x point_size). */
+void
+ct_box_of_points(CtIndex *index, int n, const double *points, CtBox *box)
+{
+	clear(index, box);
+	for (int i = 0; i < n; i++)
+		add_point(index, box, points + (size_t) i * index->point_size);
+}
+
 /* Gives a link the box of the page that it leads to. */
 void
 ct_box_measure(CtIndex *index, CtNode *node, int link, const CtNode *child)
@@ -202,7 +242,7 @@ ct_box_covers(CtIndex *index, const CtNode *node, int link,
 		return true;
 	get(index, node, link, &box);
 	ct_box_of_page(index, child, &inner);
-	for (int j = 0; j < index->point_size; j++)
+	for (int j = 0; j < index->box_dims; j++)
 		if (inner.lower[j] <= inner.upper[j] &&
 			!(box.lower[j] <= inner.lower[j] && box.upper[j] >= inner.upper[j]))
 			return false;
@@ -210,14 +250,65 @@ ct_box_covers(CtIndex *index, const CtNode *node, int link,
 }
 
 /*
+ * Says where a point is for ct_box_bounds(), which looks at it again where that
+ * was not known.
+ */
+void
+ct_box_query(CtIndex *index, const double *point, CtBoxQuery *query)
+{
+	CtSketch	sketch;
+	double		square = 0.0;
+
+	query->point = point;
+	query->at = point;
+	query->slack = 0.0;
+	query->known = true;
+	if (!index->coded)
+		return;
+	query->at = query->own;
+	sketch_point(index, point, &sketch);
+	for (int j = 0; j < index->box_dims; j++)
+	{
+		double		half = sketch.upper[j] / 2.0 - sketch.lower[j] / 2.0;
+
+		query->own[j] = sketch.upper[j] / 2.0 + sketch.lower[j] / 2.0;
+		square += half * half;
+	}
+	/* what the roundings here add is much less than what sketches allow for */
+	query->slack = sqrt(square) * (1.0 + 1e-6);
+	query->known = query->slack < INFINITY;
+}
+
+/*
  * Lower bounds of reported distances behind each link of a page, INFINITY where
  * there is nothing.
  */
 void
-ct_box_bounds(CtIndex *index, const CtNode *node, const double *query,
+ct_box_bounds(CtIndex *index, const CtNode *node, CtBoxQuery *query,
 			  double *bounds)
 {
-	ct_space_box_bounds(&index->space, query, node->boxes,
-						node->layout->max_children, node->header->nchildren,
-						bounds);
+	if (!query->known)
+		ct_box_query(index, query->point, query);
+	if (!query->known)
+		memset(bounds, 0, sizeof(double) * node->header->nchildren);
+	else
+		ct_space_box_bounds(&index->space, index->box_dims, query->at,
+							query->slack, node->boxes,
+							node->layout->max_children,
+							node->header->nchildren, bounds);
+}
+
+/*
+ * box_dims coordinates by which rows that are near to each other can be told
+ * from others: the point's, or of its sketch, or (without a frame) the point's
+ * first ones.
+ */
+void
+ct_box_sketch(CtIndex *index, const double *point, double *sketch)
+{
+	CtBoxQuery	query;
+
+	ct_box_query(index, point, &query);
+	memcpy(sketch, query.known ? query.at : point,
+		   sizeof(double) * index->box_dims);
 }

@@ -268,6 +268,28 @@ ct_index_refresh(CtIndex *index)
 	ct_index_set_shape(index, meta.dims);
 }
 
+/* Keeps an open index, with its frame, in the relation cache. */
+static void
+remember(CtIndex *index)
+{
+	Relation	rel = index->rel;
+	size_t		frame_bytes = index->frame ? ct_frame_bytes(index->meta.dims) : 0;
+	CtIndex    *cached = MemoryContextAlloc(rel->rd_indexcxt,
+											MAXALIGN(sizeof(CtIndex)) + frame_bytes);
+
+	*cached = *index;
+	cached->rel = NULL;
+	cached->context = NULL;
+	if (index->frame)
+	{
+		cached->frame = (CtFrame *) ((char *) cached + MAXALIGN(sizeof(CtIndex)));
+		memcpy((void *) cached->frame, index->frame, frame_bytes);
+	}
+	if (rel->rd_amcache)
+		pfree(rel->rd_amcache);
+	rel->rd_amcache = cached;
+}
+
 /*
  * Opens an index for the tree.  The result lives in the current memory
  * context; the relation cache keeps the metadata until it is invalidated.
@@ -285,20 +307,25 @@ ct_index_open(Relation rel)
 	{
 		*index = *cached;
 		index->rel = rel;
+		index->context = CurrentMemoryContext;
+		index->frame = NULL;
+		if (cached->frame)
+			ct_index_copy_frame(index, cached->frame);
+		else if (index->coded && ct_index_find_frame(index))
+			remember(index);
 		index->space.kernels = ct_kernels();
 		index->cover.kernels = index->shape.kernels = index->space.kernels;
 		return index;
 	}
 
 	index->rel = rel;
+	index->context = CurrentMemoryContext;
 	index->vector_hint = cached ? cached->vector_hint : InvalidBlockNumber;
 	index->nblocks = cached ? cached->nblocks : 0;
 	ct_index_refresh(index);
-	if (cached == NULL)
-		rel->rd_amcache = cached = MemoryContextAlloc(rel->rd_indexcxt,
-													  sizeof(CtIndex));
-	*cached = *index;
-	cached->rel = NULL;
+	if (index->coded)
+		ct_index_find_frame(index);
+	remember(index);
 	return index;
 }
 

@@ -42,6 +42,20 @@ capacity(size_t fixed, double bytes)
 }
 
 /*
+ * Rows of a leaf with codes.  They may be few, so that every one counts; no
+ * column but that of codes, before which there is room, cares for alignment.
+ */
+static int
+coded_capacity(const CtIndex *index)
+{
+	int			dims = index->meta.dims;
+	size_t		row = ct_code_columns(dims) + sizeof(CtLocator) +
+		sizeof(ItemPointerData) + sizeof(uint8);
+
+	return (COLUMN_SPACE - ct_grid_bytes(dims) - MAXIMUM_ALIGNOF) / row;
+}
+
+/*
  * Pages of a group of vectors: the fewest that hold a vector, or more of them
  * where that saves a tenth of the space.  Vectors in columns have none.
  */
@@ -78,17 +92,27 @@ ct_layout_init(CtIndex *index)
 
 	memset(leaf, 0, sizeof(CtLayout));
 	memset(routing, 0, sizeof(CtLayout));
-	index->external = residual || index->vector_bytes > CT_INLINE_BYTES;
+	index->coded = !residual && index->meta.dims > CT_BOX_DIMS;
+	index->box_dims = residual ? 0 : Min(index->meta.dims, CT_BOX_DIMS);
+	index->external = residual || index->coded;
 	choose_group(index);
 	if (index->external)
 		point_bytes = sizeof(CtLocator);
 
-	leaf->capacity = capacity(residual ? sizeof(CtBasis) : 0,
-							  point_bytes + sizeof(ItemPointerData) +
-							  sizeof(uint8) +
-							  (index->external ? sizeof(double) : 0) +
-							  (residual ? sizeof(float) + CT_BASIS_SIZE : 0));
+	leaf->capacity = index->coded ? coded_capacity(index) :
+		capacity(residual ? sizeof(CtBasis) : 0,
+				 point_bytes + sizeof(ItemPointerData) + sizeof(uint8) +
+				 (residual ? sizeof(double) + sizeof(float) +
+				  CT_BASIS_SIZE : 0));
 	offset = CT_COLUMNS_OFFSET;
+	if (index->coded)
+	{
+		leaf->grid = offset;
+		offset += ct_grid_bytes(index->meta.dims);
+		leaf->codes = offset;
+		offset += leaf->capacity * ct_code_columns(index->meta.dims);
+		offset = MAXALIGN(offset);
+	}
 	if (residual)
 	{
 		leaf->basis = offset;
@@ -102,22 +126,25 @@ ct_layout_init(CtIndex *index)
 	{
 		leaf->locators = offset;
 		offset += leaf->capacity * sizeof(CtLocator);
-		leaf->deltas = offset;
-		offset += leaf->capacity * sizeof(double);
 	}
 	else
 	{
 		leaf->points = offset;
 		offset += leaf->capacity * point_bytes;
 	}
+	if (residual)
+	{
+		leaf->deltas = offset;
+		offset += leaf->capacity * sizeof(double);
+	}
 	leaf->tids = offset;
 	offset += leaf->capacity * sizeof(ItemPointerData);
 	leaf->cells = offset;
 
-	if (!index->external && index->meta.dims <= CT_BOX_DIMS)
+	if (index->box_dims > 0)
 	{
 		/* cells fill leaves, so that most links belong to one entry */
-		box_bytes = 2 * sizeof(float) * index->meta.dims;
+		box_bytes = 2 * sizeof(float) * index->box_dims;
 		entries_per_link = 1;
 	}
 	routing->capacity = capacity(0, point_bytes + sizeof(double) +
@@ -156,6 +183,8 @@ ct_node_view(CtIndex *index, Page page, CtNode *node)
 	node->points = COLUMN(layout->points);
 	node->locators = COLUMN(layout->locators);
 	node->deltas = COLUMN(layout->deltas);
+	node->grid = COLUMN(layout->grid);
+	node->codes = COLUMN(layout->codes);
 	node->basis = COLUMN(layout->basis);
 	node->rests = COLUMN(layout->rests);
 	node->shares = COLUMN(layout->shares);
@@ -221,6 +250,14 @@ ct_node_copy_slot(CtIndex *index, CtNode *to, int to_slot,
 		to->locators[to_slot] = from->locators[from_slot];
 	if (to->deltas)
 		to->deltas[to_slot] = from->deltas[from_slot];
+	if (to->codes)
+	{
+		int			stride = to->layout->capacity;
+
+		for (int j = 0; j < ct_code_columns(index->meta.dims); j += 2)
+			memcpy(&to->codes[ct_code_at(j, to_slot, stride)],
+				   &from->codes[ct_code_at(j, from_slot, stride)], 2);
+	}
 	if (to->shares)
 	{
 		int			stride = to->layout->capacity;

@@ -108,6 +108,7 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 		case CT_PAGE_META:
 		case CT_PAGE_FREE:
 		case CT_PAGE_MODEL:
+		case CT_PAGE_FRAME:
 			break;
 		default:
 			ct_page_corrupted(index, block, "Page kind does not exist.");
@@ -238,6 +239,17 @@ ct_peek_variance(CtIndex *index)
 {
 	Buffer		buffer = ReadBuffer(index->rel, CT_META_BLOCK);
 	double		result = ct_meta(BufferGetPage(buffer))->min_variance;
+
+	ReleaseBuffer(buffer);
+	return result;
+}
+
+/* The first page of the frame, or 0, read likewise. */
+BlockNumber
+ct_peek_frame(CtIndex *index)
+{
+	Buffer		buffer = ReadBuffer(index->rel, CT_META_BLOCK);
+	BlockNumber result = ct_meta(BufferGetPage(buffer))->frame_block;
 
 	ReleaseBuffer(buffer);
 	return result;

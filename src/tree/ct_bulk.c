@@ -256,11 +256,41 @@ gathered_row(const CtBulk *bulk, size_t row)
 	return bulk->arrival;
 }
 
+/* Makes the frame of the index of a sample of the rows gathered. */
+static void
+make_frame(CtBulk *bulk)
+{
+	CtIndex    *index = bulk->index;
+	int			dims = index->meta.dims;
+	size_t		n = Min(bulk->n, CT_FRAME_SAMPLE);
+	double	   *points = palloc(sizeof(double) * dims * n);
+	double	   *work = palloc(sizeof(double) * CT_FRAME_DIRECTIONS * n);
+	CtFrame    *frame = palloc(ct_frame_bytes(dims));
+
+	for (size_t i = 0; i < n; i++)
+	{
+		const char *vector = gathered_row(bulk, i * bulk->n / n);
+		double	   *point = points + i * dims;
+
+		for (int j = 0; j < dims; j++)
+			point[j] = bulk->element_size == sizeof(double) ?
+				((const double *) vector)[j] : ((const float *) vector)[j];
+	}
+	ct_frame_fit(frame, dims, n, points, work);
+	ct_index_install_frame(index, frame);
+	pfree(frame);
+	pfree(work);
+	pfree(points);
+}
+
 /* There are more rows than fit: moves those gathered to disk. */
 static void
 start_spool(CtBulk *bulk)
 {
 	MemoryContext old = MemoryContextSwitchTo(bulk->context);
+
+	if (bulk->index->coded)
+		make_frame(bulk);
 
 	bulk->spool = ct_spool_create(bulk->arriving, ct_divide_extent(bulk));
 	for (size_t i = 0; i < bulk->n; i++)
@@ -717,19 +747,58 @@ open_net(CtBulk *bulk, size_t first, size_t n, size_t far, bool shared,
 	opening->stale = by_place;
 }
 
-/* Divides a range evenly among leaves; the part of its first row keeps that. */
-static void
+/*
+ * The sketches of a range, by column, or NULL when out of memory.  The caller
+ * frees them.
+ */
+static double *
+range_sketches(const CtBulk *bulk, size_t first, size_t n, double *point)
+{
+	int			dims = bulk->index->box_dims;
+	double	   *sketches = malloc(sizeof(double) * dims * n);
+
+	for (size_t i = 0; sketches && i < n; i++)
+	{
+		double		sketch[CT_BOX_DIMS];
+
+		ct_bulk_point(bulk, first + i, point);
+		ct_box_sketch(bulk->index, point, sketch);
+		for (int j = 0; j < dims; j++)
+			sketches[j * n + i] = sketch[j];
+	}
+	return sketches;
+}
+
+/*
+ * Divides a range evenly among leaves; the part of its first row keeps that.
+ * Returns false when out of memory.
+ */
+static bool
 open_evenly(CtBulk *bulk, size_t first, size_t n, int leaves, Opening *opening)
 {
-	CtColumns	columns = {bulk->columns + first * bulk->element_size,
-	bulk->size, bulk->index->space.element, bulk->index->point_size};
+	CtIndex    *index = bulk->index;
+	CtColumns	columns = {bulk->columns, bulk->size, index->space.element,
+	index->box_dims};
 	uint32	   *rows = bulk->target + first;
 	uint16	   *owner = bulk->owner + first;
+	double	   *sketches = NULL;
 	int			own;
 
+	if (index->coded)
+	{
+		sketches = range_sketches(bulk, first, n, opening->work);
+		if (sketches == NULL)
+			return false;
+		columns.base = (const char *) sketches;
+		columns.stride = n;
+		columns.element = CT_ELEMENT_FLOAT8;
+	}
+	else
+		columns.base += first * bulk->element_size;
 	for (size_t i = 0; i < n; i++)
 		rows[i] = i;
 	ct_halve(&columns, rows, n, leaves, owner, opening->pivots);
+	free(sketches);
 	own = owner[0];
 	for (size_t i = 0; i < n; i++)
 		owner[i] = owner[i] == own ? 0 : owner[i] == 0 ? own : owner[i];
@@ -738,6 +807,7 @@ open_evenly(CtBulk *bulk, size_t first, size_t n, int leaves, Opening *opening)
 	opening->k = leaves;
 	opening->flags = CT_ENTRY_GROUP;
 	opening->stale = true;
+	return true;
 }
 
 /*
@@ -775,10 +845,14 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 		list->failed = true;
 		return false;
 	}
-	if (halved)
-		open_evenly(bulk, first, n, leaves, &opening);
-	else
+	if (!halved)
 		open_net(bulk, first, n, far, shared, &opening);
+	else if (!open_evenly(bulk, first, n, leaves, &opening))
+	{
+		end_opening(&opening);
+		list->failed = true;
+		return false;
+	}
 
 	start = opening.start;
 	chain_pivots(bulk, first, opening.k, opening.pivots, opening.rank,
@@ -1142,6 +1216,8 @@ ct_bulk_build(CtBulk *bulk)
 		expand_rows(bulk);
 	}
 	ct_bulk_phase(bulk, CT_PHASE_TREE);
+	if (bulk->index->coded && bulk->index->frame == NULL)
+		make_frame(bulk);
 	start_tree(bulk);
 	build_nodes(bulk);
 	if (!bulk->index->shape_is_cover)

@@ -193,8 +193,11 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 	CtNode		leaf;
 	double	   *point = palloc(sizeof(double) * index->point_size);
 	int			exit_of[CT_MAX_ROOTS + 1];
+	CtGridView	grid = {0};
 
 	ct_node_view(index, page, &leaf);
+	if (leaf.grid)
+		ct_leaf_grid(index, &leaf, &grid);
 	if (!ct_box_covers(index, parent, link_number, &leaf))
 		ct_page_corrupted(index, block, "A row is outside the box above.");
 	for (int c = 0; c <= CT_MAX_ROOTS; c++)
@@ -234,6 +237,11 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 		}
 		if (leaf.basis)
 			check_shares(check, &leaf, block, i, point);
+		if (leaf.codes &&
+			!(ct_grid_error(&grid, point, leaf.codes, i,
+							leaf.layout->capacity) <= leaf.grid->error))
+			ct_page_corrupted(index, block,
+							  "A row is farther from its code than the leaf says.");
 		if (check->row)
 			check->row(&leaf.tids[i], point, check->state);
 	}
@@ -389,7 +397,8 @@ check_rest(Check *check)
 		ct_unpin(pin);
 		if (kind == CT_PAGE_MODEL && block <= CT_ROOT_BLOCK + index->meta.model_pages)
 			continue;
-		if (kind != CT_PAGE_FREE && kind != CT_PAGE_VECTOR)
+		if (kind != CT_PAGE_FREE && kind != CT_PAGE_VECTOR &&
+			kind != CT_PAGE_FRAME)
 			ct_page_corrupted(index, block, "Nothing leads to the page.");
 	}
 }

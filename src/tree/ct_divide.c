@@ -410,7 +410,7 @@ find_owner(const Divide *divide, const Pivots *pivots, const char *vector,
 
 	if (pivots->columns)
 	{
-		double		point[CT_INLINE_BYTES / sizeof(float)];
+		double		point[CT_BOX_DIMS];
 
 		vector_point(divide, vector, point);
 		space->metric->distances(space, point, pivots->columns, pivots->k,

@@ -52,6 +52,7 @@ typedef struct Insertion
 	bool		unadmitted;		/* that leaf has to be made ready for them */
 	double	   *dist;			/* by which the tree is shaped, to the entries
 								 * of a page */
+	CtBoxQuery	place;			/* of the point, for boxes */
 	double		boxes[CT_MAX_CHILDREN + 1]; /* distances to those of its links */
 } Insertion;
 
@@ -221,6 +222,8 @@ add_row(Insertion *ins, CtNode *leaf, int cell, double delta)
 		leaf->deltas[slot] = delta;
 	if (leaf->basis)
 		ct_node_put_shares(leaf, slot, &ins->shares);
+	if (leaf->codes)
+		ct_leaf_put_code(ins->index, leaf, slot, ins->point);
 }
 
 static bool
@@ -250,8 +253,12 @@ make_room(Insertion *ins, int depth, int crowded)
 
 	if (depth == 0)
 	{
-		CtPin		root = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
+		CtPin		root;
 		CtNode		node;
+
+		if (index->coded && !ct_index_find_frame(index))
+			ct_frame_from_leaves(index);
+		root = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
 
 		ct_node_view(index, ct_pin_page(root), &node);
 		/* somebody else may have grown it meanwhile */
@@ -540,7 +547,7 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		if (root >= 0)
 		{
 			if (node.boxes)
-				ct_box_bounds(index, &node, ins->point, ins->boxes);
+				ct_box_bounds(index, &node, &ins->place, ins->boxes);
 			decide(ins, &node, root, &decision);
 		}
 		else if (ins->depth == 0 && node.header->nentries == 0)
@@ -639,6 +646,9 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 		ct_meta_lower_variance(index, point[index->space.model->dims]);
 	if (index->external)
 		ins->locator = ct_vector_store(index, point, CT_VECTOR_ROW);
+
+	if (index->box_dims > 0)
+		ct_box_query(index, point, &ins->place);
 
 	while (!done)
 	{

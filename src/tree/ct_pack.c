@@ -825,6 +825,23 @@ put_basis(CtNode *node, LeafBasis *basis, const CtLocator *row_locators)
 	basis->shares = NULL;
 }
 
+/* Writes the codes of a leaf's rows, and measures the box around these. */
+static void
+put_codes(CtPack *pack, const ItemList *list, PageRange *range, CtNode *node)
+{
+	CtIndex    *index = pack->bulk->index;
+	size_t		first = leaf_start(list, range);
+	int			n = node->header->nentries;
+	double	   *points = palloc(sizeof(double) * index->point_size * n);
+
+	for (int i = 0; i < n; i++)
+		ct_bulk_point(pack->bulk, first + i,
+					  points + (size_t) i * index->point_size);
+	ct_leaf_code_all(index, node, points);
+	ct_box_of_points(index, n, points, &range->box);
+	pfree(points);
+}
+
 static void
 write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 {
@@ -867,7 +884,9 @@ write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 		if (bases)
 			put_basis(&node, &bases[p % BASIS_BATCH], locators);
 		ranges[p].block = ct_pin_block(pin);
-		if (index->routing.boxes)
+		if (index->coded)
+			put_codes(pack, list, &ranges[p], &node);
+		else if (index->routing.boxes)
 			ct_box_of_page(index, &node, &ranges[p].box);
 		ct_edit_commit(edit);
 		ct_unpin(pin);

@@ -58,8 +58,6 @@ typedef struct PageVisit
 	uint32		incarnation;
 	uint32		version;
 	int			height;			/* expected, or -1 */
-	/* leaves whose rows are evaluated lazily: distances of cells' pivots */
-	double	   *cell_dist;		/* by cell number, or NULL */
 	const CtShares *shares;		/* of the query by a residual leaf's basis as
 								 * it is in this version, or NULL */
 	LeafStage	stage;
@@ -73,7 +71,6 @@ typedef struct Branch
 	double	   *keys;			/* INFINITY: visited, or nothing there */
 	CtLink	   *links;
 	int			height;			/* of the children */
-	double	   *cell_dists;		/* CT_MAX_ROOTS + 1 a child, or NULL */
 	const CtShares *shares;		/* of a single leaf: see PageVisit */
 	LeafStage	stage;
 } Branch;
@@ -176,6 +173,10 @@ struct CtSearch
 	int64		nevaluated;
 
 	CtSpace		space;			/* its slack is that of this query */
+	CtBoxQuery	place;			/* where it is, for boxes */
+	/* leaves with codes: room for those of the query, and for sums */
+	CtQueryCodes codes;
+	int32	   *sums;
 	/* residual index: the query's correlations with pivots */
 	double	   *known;			/* with copies, by number; NAN: not yet */
 	int			nknown;
@@ -268,7 +269,7 @@ queue_pop(CtSearch *search)
 
 /* -------- branches -------- */
 
-/* A branch of n children; the caller sets keys, links and cell_dists. */
+/* A branch of n children; the caller sets keys and links. */
 static Branch *
 branch_new(CtSearch *search, int n, int height)
 {
@@ -285,7 +286,6 @@ branch_new(CtSearch *search, int n, int height)
 	branch->height = height;
 	branch->keys = palloc(sizeof(double) * n);
 	branch->links = palloc(sizeof(CtLink) * n);
-	branch->cell_dists = NULL;
 	branch->shares = NULL;
 	branch->stage = LEAF_NEW;
 	return branch;
@@ -347,8 +347,6 @@ take_page(CtSearch *search, PageVisit *visit)
 	visit->height = branch->height;
 	visit->shares = branch->shares;
 	visit->stage = branch->stage;
-	visit->cell_dist = branch->cell_dists ?
-		&branch->cell_dists[child * (CT_MAX_ROOTS + 1)] : NULL;
 	branch->keys[child] = INFINITY;
 	branch_enqueue(search, number, true);
 }
@@ -898,18 +896,30 @@ put_off_unread(CtSearch *search, PageVisit *visit)
 }
 
 /*
- * Keys for the rows of a leaf whose points are costly to read: the annulus
- * bound from the cell's pivot where its distance is known for this very
- * version of the page, else the bound of the whole page; in a residual index,
- * what the basis says.
+ * The same for a leaf with codes, whose sums it leaves in search->sums.
+ */
+static bool
+put_off_coded(CtSearch *search, const CtNode *node, const PageVisit *visit)
+{
+	double		key;
+
+	ct_leaf_code_sums(search->index, node, search->query, &search->codes,
+					  search->sums);
+	if (visit->stage == LEAF_BOUNDED || search->nqueue == 0)
+		return false;
+	key = ct_code_least(&search->space, node->grid, &search->codes,
+						node->header->nentries, search->sums);
+	return put_back(search, node->header->version, visit, key, LEAF_BOUNDED);
+}
+
+/*
+ * Keys for the rows of a leaf whose points are costly to read: what their codes
+ * say, or in a residual index the basis.
  */
 static void
 lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 		  const PageVisit *visit)
 {
-	bool		known = visit->cell_dist != NULL &&
-		visit->version == node->header->version;
-
 	cursor->lazy = true;
 	search->nlazy += cursor->n;
 	cursor->exact = palloc0(sizeof(bool) * cursor->n);
@@ -922,22 +932,12 @@ lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 		projection_keys(search, cursor, node, visit);
 		return;
 	}
+	if (node->codes == NULL)
+		return;
+	ct_code_bounds(&search->space, node->grid, &search->codes, cursor->n,
+				   search->sums, search->bounds);
 	for (int i = 0; i < cursor->n; i++)
-	{
-		double		dist = known ? visit->cell_dist[node->cells[i]] : -1.0;
-
-		if (dist < 0.0)
-			continue;
-		cursor->keys[i] = Max(visit->key,
-							  ct_annulus_bound(&search->space, dist,
-											   node->deltas[i]));
-		if (node->deltas[i] == 0.0 && search->space.model == NULL)
-		{
-			/* the row is where its pivot is */
-			cursor->keys[i] = dist;
-			cursor->exact[i] = true;
-		}
-	}
+		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
 }
 
 static void
@@ -986,33 +986,21 @@ copy_page(CtSearch *search, CtNode *node)
 	ct_node_view(search->index, (Page) search->copy->data, node);
 }
 
-/* Cover distances of the query and a routing page's pivots. */
-static void
-pivot_distances(CtSearch *search, const CtNode *node)
-{
-	int			n = node->header->nentries;
-
-	if (search->seen)
-	{
-		for (int i = 0; i < n; i++)
-			search->dist[i] = ct_radius_decides(&search->space, node->radii[i]) ?
-				ct_correlation_angle(pivot_correlation(search,
-													   node->locators[i])) : 0.0;
-		return;
-	}
-	ct_node_distances(search->index, node, search->query, search->dist);
-	search->stats.distances += n;
-}
-
-/* Bounds of what is behind each link, by the balls around the entries. */
+/*
+ * Bounds of what is behind each link of a residual index, by the balls around
+ * the entries.
+ */
 static void
 ball_bounds(CtSearch *search, const CtNode *node, const PageVisit *visit,
-			double *bounds, double *cell_dists)
+			double *bounds)
 {
 	int			n = node->header->nentries;
 	int			nchildren = node->header->nchildren;
 
-	pivot_distances(search, node);
+	for (int i = 0; i < n; i++)
+		search->dist[i] = ct_radius_decides(&search->space, node->radii[i]) ?
+			ct_correlation_angle(pivot_correlation(search,
+												   node->locators[i])) : 0.0;
 	ct_lower_bounds(&search->space, n, search->dist, node->radii,
 					search->bounds);
 	/* a child without entries is on its way out; it has no rows */
@@ -1028,9 +1016,6 @@ ball_bounds(CtSearch *search, const CtNode *node, const PageVisit *visit,
 			ct_page_corrupted(search->index, visit->block,
 							  "Entry refers to nothing.");
 		bounds[meta->child] = Min(bounds[meta->child], search->bounds[i]);
-		if (cell_dists && ct_radius_decides(&search->space, node->radii[i]))
-			cell_dists[meta->child * (CT_MAX_ROOTS + 1) + meta->child_root] =
-				search->dist[i];
 	}
 }
 
@@ -1047,18 +1032,9 @@ expand_routing(CtSearch *search, const CtNode *node, const PageVisit *visit)
 	if (search->report == CT_REPORT_NULL)
 		memset(branch->keys, 0, sizeof(double) * n);
 	else if (node->boxes)
-		ct_box_bounds(search->index, node, search->query, branch->keys);
+		ct_box_bounds(search->index, node, &search->place, branch->keys);
 	else
-	{
-		/* leaves of a residual index say more by their bases */
-		if (node->locators && node->header->height == 1 && !search->seen)
-		{
-			branch->cell_dists = palloc(sizeof(double) * n * (CT_MAX_ROOTS + 1));
-			for (int i = 0; i < n * (CT_MAX_ROOTS + 1); i++)
-				branch->cell_dists[i] = -1.0;
-		}
-		ball_bounds(search, node, visit, branch->keys, branch->cell_dists);
-	}
+		ball_bounds(search, node, visit, branch->keys);
 	for (int c = 0; c < n; c++)
 		branch->keys[c] = Max(branch->keys[c], visit->key);
 	if (search->seen && branch->height == 0)
@@ -1113,8 +1089,7 @@ visit_page(CtSearch *search, PageVisit *visit)
 
 	if (visit->version != node.header->version)
 		visit->shares = NULL;
-	if (node.locators && search->report != CT_REPORT_NULL &&
-		visit->shares == NULL &&
+	if (search->seen && visit->shares == NULL &&
 		!(node.basis && basis_correlations(search, &node, false)))
 	{
 		copy_page(search, &node);
@@ -1129,7 +1104,8 @@ visit_page(CtSearch *search, PageVisit *visit)
 	if (kind == CT_PAGE_ROUTING)
 		expand_routing(search, &node, visit);
 	else if (search->report == CT_REPORT_NULL ||
-			 !put_off(search, &node, visit))
+			 !(node.codes ? put_off_coded(search, &node, visit) :
+			   put_off(search, &node, visit)))
 		read_leaf(search, &node, visit);
 	if (pin != CT_NO_PIN)
 		ct_unpin(pin);
@@ -1231,6 +1207,15 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 							   index->space.model->variance));
 		search->seen = seen_create(search->context, 1024, NULL);
 	}
+	if (index->coded && query)
+	{
+		search->codes.codes = palloc(sizeof(int16) *
+									 ct_code_columns(index->meta.dims));
+		search->sums = palloc(sizeof(int32) *
+							  TYPEALIGN(CT_CODE_ROWS, index->leaf.capacity));
+	}
+	if (index->box_dims > 0 && query)
+		ct_box_query(index, search->query, &search->place);
 	search->queue_size = 64;
 	search->queue = palloc(sizeof(QueueItem) * search->queue_size);
 	search->branches_size = 32;

@@ -33,7 +33,7 @@ int
 ct_cell_rows(const CtIndex *index)
 {
 	if (index->routing.boxes)
-		return index->leaf.capacity * CT_CELL_FILL / 100;
+		return index->leaf.capacity - index->leaf.capacity / CT_CELL_ROOM;
 	return ct_crowded_rows(index);
 }
 
@@ -202,28 +202,31 @@ root_side_compare(const void *a, const void *b)
 static void
 spatial_keys(CtIndex *index, const CtNode *node, RootSide *sides, int n)
 {
+	int			dims = index->box_dims;
 	double	   *point = palloc(sizeof(double) * index->point_size);
+	double	   *sketches = palloc(sizeof(double) * dims * n);
 	double		lower[CT_BOX_DIMS];
 	double		upper[CT_BOX_DIMS];
 	int			widest = 0;
 
 	for (int i = 0; i < n; i++)
 	{
+		double	   *sketch = sketches + (size_t) i * dims;
+
 		ct_node_get_point(index, node, sides[i].slot, point);
-		for (int j = 0; j < index->point_size; j++)
+		ct_box_sketch(index, point, sketch);
+		for (int j = 0; j < dims; j++)
 		{
-			lower[j] = i == 0 ? point[j] : Min(lower[j], point[j]);
-			upper[j] = i == 0 ? point[j] : Max(upper[j], point[j]);
+			lower[j] = i == 0 ? sketch[j] : Min(lower[j], sketch[j]);
+			upper[j] = i == 0 ? sketch[j] : Max(upper[j], sketch[j]);
 		}
 	}
-	for (int j = 1; j < index->point_size; j++)
+	for (int j = 1; j < dims; j++)
 		if (upper[j] / 2.0 - lower[j] / 2.0 > upper[widest] / 2.0 - lower[widest] / 2.0)
 			widest = j;
 	for (int i = 0; i < n; i++)
-	{
-		ct_node_get_point(index, node, sides[i].slot, point);
-		sides[i].key = point[widest];
-	}
+		sides[i].key = sketches[(size_t) i * dims + widest];
+	pfree(sketches);
 	pfree(point);
 }
 
@@ -301,6 +304,21 @@ copy_cells(CtIndex *index, CtNode *to, const CtNode *from, const bool *wanted)
 			ct_node_copy_slot(index, to, to->header->nentries++, from, i);
 	if (to->basis)
 		*to->basis = *from->basis;
+}
+
+/* Lays the grid of a leaf anew, and gives the link to it its box. */
+static void
+recode_leaf(CtIndex *index, CtNode *parent, int link, CtNode *leaf)
+{
+	int			n = leaf->header->nentries;
+	double	   *points = palloc(sizeof(double) * index->point_size * Max(n, 1));
+	CtBox		box;
+
+	ct_leaf_points(index, leaf, points);
+	ct_leaf_code_all(index, leaf, points);
+	ct_box_of_points(index, n, points, &box);
+	ct_box_put(index, parent, link, &box);
+	pfree(points);
 }
 
 /* number of the root above each entry of a routing page */
@@ -400,8 +418,16 @@ split_page(CtIndex *index, CtPin parent_pin, int link, CtPin pin,
 		if (parent.metas[i].child == link &&
 			moving[parent.metas[i].child_root])
 			parent.metas[i].child = number;
-	ct_box_measure(index, &parent, link, &child);
-	ct_box_measure(index, &parent, number, &sibling);
+	if (child.codes)
+	{
+		recode_leaf(index, &parent, link, &child);
+		recode_leaf(index, &parent, number, &sibling);
+	}
+	else
+	{
+		ct_box_measure(index, &parent, link, &child);
+		ct_box_measure(index, &parent, number, &sibling);
+	}
 	ct_edit_commit(edit);
 	ct_unpin(sibling_pin);
 }
@@ -503,37 +529,44 @@ group_by_distance(CtIndex *index, const double *points, int n,
 
 /* The same, but two halves (ct_halve.c). */
 static void
-group_by_halves(CtIndex *index, const CtNode *leaf, const int *slots, int n,
-				const double *points, const double *pivot, int *pivots,
-				int *owner, double *dist)
+group_by_halves(CtIndex *index, const double *points, int n,
+				const double *pivot, int *pivots, int *owner, double *dist)
 {
-	CtColumns	columns = {leaf->points, leaf->layout->capacity,
-	index->space.element, index->point_size};
+	int			size = index->point_size;
+	CtColumns	columns = {NULL, n, CT_ELEMENT_FLOAT8, index->box_dims};
+	double	   *sketches = palloc(sizeof(double) * index->box_dims * n);
 	uint32	   *rows = palloc(sizeof(uint32) * n);
-	uint16	   *half = palloc(sizeof(uint16) * leaf->layout->capacity);
+	uint16	   *half = palloc(sizeof(uint16) * n);
 	uint32		centers[2];
 	double		near[2];
-	double	   *center = palloc(sizeof(double) * index->point_size);
 	int			other;
 
 	for (int i = 0; i < n; i++)
-		rows[i] = slots[i];
+	{
+		double		sketch[CT_BOX_DIMS];
+
+		rows[i] = i;
+		ct_box_sketch(index, points + (size_t) i * size, sketch);
+		for (int j = 0; j < index->box_dims; j++)
+			sketches[j * n + i] = sketch[j];
+	}
+	columns.base = (const char *) sketches;
 	ct_halve(&columns, rows, n, 2, half, centers);
 	for (int h = 0; h < 2; h++)
-	{
-		ct_node_get_point(index, leaf, centers[h], center);
-		near[h] = ct_cover_distance(&index->shape, pivot, center);
-	}
+		near[h] = ct_cover_distance(&index->shape, pivot,
+									points + (size_t) centers[h] * size);
 	other = near[0] < near[1];
-	ct_node_get_point(index, leaf, centers[other], center);
+	pivots[1] = centers[other];
 	for (int i = 0; i < n; i++)
 	{
-		owner[i] = half[slots[i]] == other;
-		dist[i] = ct_cover_distance(&index->shape, owner[i] ? center : pivot,
-									points + (size_t) i * index->point_size);
-		if (slots[i] == centers[other])
-			pivots[1] = i;
+		owner[i] = half[i] == other;
+		dist[i] = ct_cover_distance(&index->shape, owner[i] ?
+									points + (size_t) pivots[1] * size : pivot,
+									points + (size_t) i * size);
 	}
+	pfree(sketches);
+	pfree(rows);
+	pfree(half);
 }
 
 /*
@@ -626,8 +659,7 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 				CT_MAX_ROOTS - nused);
 	if (parent.boxes)
 	{
-		group_by_halves(index, &leaf, slots, count, points, pivot, pivots,
-						owner, dist);
+		group_by_halves(index, points, count, pivot, pivots, owner, dist);
 		flags = CT_ENTRY_GROUP;
 		k = 2;
 	}

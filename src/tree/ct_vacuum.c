@@ -106,6 +106,23 @@ clean_nulls(Vacuum *vacuum, CtPin pin)
 	vacuum->counts->nulls += nkept;
 }
 
+/* Frees a page that nothing will ever refer to; it is released. */
+static void
+free_lost_page(Vacuum *vacuum, CtPin pin)
+{
+	CtIndex    *index = vacuum->index;
+	BlockNumber block = ct_pin_block(pin);
+	CtEdit	   *edit = ct_edit_begin(index);
+	Page		page = ct_edit_page(edit, pin, true);
+
+	ct_page_init(page, CT_PAGE_FREE, ct_special(page)->incarnation + 1);
+	ct_edit_commit(edit);
+	ct_unpin(pin);
+	vacuum->counts->freed++;
+	vacuum->counts->free_pages++;
+	ct_free_page(index, block);
+}
+
 static void
 clean_block(Vacuum *vacuum, BlockNumber block)
 {
@@ -140,6 +157,13 @@ clean_block(Vacuum *vacuum, BlockNumber block)
 			break;
 		case CT_PAGE_VECTOR:
 			counts->vector_pages++;
+			break;
+		case CT_PAGE_FRAME:
+			if (ct_frame_is_lost(index, block))
+			{
+				free_lost_page(vacuum, pin);
+				return;
+			}
 			break;
 		case CT_PAGE_FREE:
 			counts->free_pages++;
