@@ -225,17 +225,22 @@ typedef struct CtBasis
  * a group of consecutive pages as if it were one; the first page's header
  * counts the vectors, the others' have nslots = 0.
  */
-#define CT_VECTOR_SLOTS		120
+#define CT_VECTOR_SLOTS		56
+
+/* slots where more vectors than that fit a page */
+#define CT_VECTOR_MANY		120
 
 typedef struct CtVectorHeader
 {
 	uint16		nslots;
 	uint16		nused;
 	uint32		vector_bytes;
-	uint8		state[CT_VECTOR_SLOTS];	/* CT_VECTOR_... by slot */
+	uint8		state[CT_VECTOR_SLOTS];	/* CT_VECTOR_... by slot; there may be
+										 * CT_VECTOR_MANY of them */
 } CtVectorHeader;
 
-StaticAssertDecl(CT_NODE_OFFSET + sizeof(CtVectorHeader) == 152,
+StaticAssertDecl(CT_NODE_OFFSET + sizeof(CtVectorHeader) == 88 &&
+				 CT_VECTOR_MANY % 8 == CT_VECTOR_SLOTS % 8,
 				 "vectors begin at a multiple of eight");
 
 #define CT_VECTOR_OFFSET	(CT_NODE_OFFSET + sizeof(CtVectorHeader))

@@ -42,6 +42,8 @@ typedef struct CtIndex
 	MemoryContext context;		/* that this lives in */
 	bool		external;		/* points live in vector pages */
 	size_t		vector_bytes;
+	int			vector_offset;	/* of vectors in their pages */
+	size_t		vector_space;	/* for them in each */
 	int			vectors_per_group;
 	int			group_pages;
 	CtLayout	leaf;

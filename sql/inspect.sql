@@ -27,7 +27,7 @@ BEGIN
 	IF s.pages <> pg_relation_size(index) / current_setting('block_size')::int THEN
 		bad := bad || format('pages %s; ', s.pages);
 	END IF;
-	IF s.routing_pages + s.leaf_pages + s.vector_pages + s.null_pages + s.free_pages + 1 <> s.pages THEN
+	IF s.routing_pages + s.leaf_pages + s.vector_pages + s.null_pages + s.free_pages + s.model_pages + 1 <> s.pages THEN
 		bad := bad || format('pages by kind %s; ', s);
 	END IF;
 	IF NOT (s.leaf_fill > 0 AND s.leaf_fill <= 1) THEN

@@ -63,11 +63,15 @@ static void
 choose_group(CtIndex *index)
 {
 	double		best = 0.0;
+	int			slots = CT_VECTOR_SPACE / index->vector_bytes > CT_VECTOR_SLOTS ?
+		CT_VECTOR_MANY : CT_VECTOR_SLOTS;
 
+	index->vector_offset = CT_VECTOR_OFFSET + slots - CT_VECTOR_SLOTS;
+	index->vector_space = CT_VECTOR_SPACE - (slots - CT_VECTOR_SLOTS);
 	for (int pages = 1; pages <= CT_MAX_GROUP; pages++)
 	{
-		int			vectors = Min(pages * CT_VECTOR_SPACE / index->vector_bytes,
-								  CT_VECTOR_SLOTS);
+		int			vectors = Min(pages * index->vector_space / index->vector_bytes,
+								  slots);
 
 		if ((double) vectors / pages > 1.1 * best)
 		{

@@ -42,9 +42,9 @@ place_of(const CtIndex *index, int slot)
 	size_t		from = slot * index->vector_bytes;
 	Place		place;
 
-	place.first = from / CT_VECTOR_SPACE;
-	place.last = (from + index->vector_bytes - 1) / CT_VECTOR_SPACE;
-	place.offset = from % CT_VECTOR_SPACE;
+	place.first = from / index->vector_space;
+	place.last = (from + index->vector_bytes - 1) / index->vector_space;
+	place.offset = from % index->vector_space;
 	return place;
 }
 
@@ -52,15 +52,15 @@ place_of(const CtIndex *index, int slot)
 static size_t
 piece_size(const CtIndex *index, const Place *place, int part, size_t done)
 {
-	size_t		room = CT_VECTOR_SPACE - (part == place->first ? place->offset : 0);
+	size_t		room = index->vector_space - (part == place->first ? place->offset : 0);
 
 	return Min(room, index->vector_bytes - done);
 }
 
 static char *
-piece_at(Page page, const Place *place, int part)
+piece_at(const CtIndex *index, Page page, const Place *place, int part)
 {
-	return (char *) page + CT_VECTOR_OFFSET +
+	return (char *) page + index->vector_offset +
 		(part == place->first ? place->offset : 0);
 }
 
@@ -135,7 +135,7 @@ put_vector(CtIndex *index, CtPin *pins, int slot, const double *point,
 		{
 			size_t		size = piece_size(index, &place, part, done);
 
-			memcpy(piece_at(page, &place, part), from + done, size);
+			memcpy(piece_at(index, page, &place, part), from + done, size);
 			done += size;
 		}
 	}
@@ -360,7 +360,7 @@ assemble(CtIndex *index, Reader *reader, CtLocator locator, const Place *place)
 		Page		page = read_part(index, reader, locator, part);
 		size_t		size = piece_size(index, place, part, done);
 
-		memcpy(assembled + done, piece_at(page, place, part), size);
+		memcpy(assembled + done, piece_at(index, page, place, part), size);
 		done += size;
 	}
 	return assembled;
@@ -377,8 +377,8 @@ read_vector(CtIndex *index, Reader *reader, CtLocator locator)
 						  "An entry's vector is not there.");
 	if (place.first != place.last)
 		return assemble(index, reader, locator, &place);
-	return piece_at(read_part(index, reader, locator, place.first), &place,
-					place.first);
+	return piece_at(index, read_part(index, reader, locator, place.first),
+					&place, place.first);
 }
 
 /* Reads a vector as point_size doubles. */

@@ -179,7 +179,7 @@ typedef struct PageCounts
 {
 	int64		rows;
 	int64		nulls;
-	int64		pages[CT_PAGE_MODEL + 1];
+	int64		pages[CT_PAGE_FRAME + 1];
 	int64		leaf_slots;
 } PageCounts;
 
@@ -217,8 +217,8 @@ covertree_stats(PG_FUNCTION_ARGS)
 	Relation	rel = open_index(PG_GETARG_OID(0), AccessShareLock);
 	CtIndex    *index = ct_index_open(rel);
 	TupleDesc	desc;
-	Datum		values[21];
-	bool		nulls[21] = {false};
+	Datum		values[22];
+	bool		nulls[22] = {false};
 	PageCounts	counts;
 	CtTreeStats stats;
 	int64		branches = 0;
@@ -267,6 +267,8 @@ covertree_stats(PG_FUNCTION_ARGS)
 	values[i++] = Int64GetDatum(counts.pages[CT_PAGE_VECTOR]);
 	values[i++] = Int64GetDatum(counts.pages[CT_PAGE_NULLS]);
 	values[i++] = Int64GetDatum(counts.pages[CT_PAGE_FREE]);
+	values[i++] = Int64GetDatum(counts.pages[CT_PAGE_MODEL] +
+								counts.pages[CT_PAGE_FRAME]);
 	nulls[i] = counts.leaf_slots == 0;
 	values[i++] = Float8GetDatum(counts.leaf_slots == 0 ? 0.0 :
 								 (double) counts.rows / counts.leaf_slots);
