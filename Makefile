@@ -29,6 +29,7 @@ REGRESS = \
 	unlogged \
 	duplicates \
 	dimensions \
+	sketches \
 	validate \
 	inspect \
 	errors \
