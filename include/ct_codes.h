@@ -96,8 +96,8 @@ extern double ct_grid_error(const CtGridView *view, const double *point,
 extern float ct_grid_stored_error(double error);
 
 /* The codes of a query. */
-extern void ct_grid_query(const CtGridView *view, const double *query,
-						  CtQueryCodes *codes);
+extern void ct_grid_query(const CtGridView *view, const CtKernelTable *kernels,
+						  const double *query, CtQueryCodes *codes);
 
 /*
  * Lower bounds of the reported distances of a query and n rows by the sums that

@@ -148,6 +148,16 @@ typedef struct CtKernelTable
 							  int32_t *sums);
 
 	/*
+	 * The codes of a query: the integers nearest to t[j] / step, t[j] being
+	 * q[j] - bases[j], but none beyond limit or -limit.  Puts the sum of squares
+	 * of what they leave of t into *squares, and that of t itself into *offsets.
+	 * step is above zero.
+	 */
+	void		(*quantize) (const double *q, const float *bases, double step,
+							 double limit, size_t dim, int16_t *codes,
+							 double *squares, double *offsets);
+
+	/*
 	 * Product of a lower triangle of n rows in groups (CT_GROUPED_AT()) and x.
 	 * x and y have room for n rounded up to a multiple of four; x has zeroes
 	 * behind.  Element j of a row is added to the sum of those with the same j

@@ -404,6 +404,7 @@ code_store(int32_t *sums, CodeVector vector)
 }
 
 #include "ct_kernel_codes.h"
+#include "ct_kernel_quantize.h"
 
 const CtKernelTable ct_kernel_avx2 = {
 	.level = CT_KERNEL_AVX2,
@@ -415,6 +416,7 @@ const CtKernelTable ct_kernel_avx2 = {
 	.box_distances = box_distances,
 	.share_products = share_products,
 	.code_sums = code_sums,
+	.quantize = quantize,
 	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_avx2,
 	.dot_f64 = dot_f64,

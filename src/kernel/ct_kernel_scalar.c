@@ -373,6 +373,8 @@ share_vector(const int8_t *shares)
 
 #include "ct_kernel_shares.h"
 
+#include "ct_kernel_quantize.h"
+
 static void
 code_sums(const int16_t *query, const uint8_t *codes, size_t stride,
 		  size_t n, size_t npairs, int32_t *sums)
@@ -399,6 +401,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.box_distances = box_distances,
 	.share_products = share_products,
 	.code_sums = code_sums,
+	.quantize = quantize,
 	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_scalar,
 	.dot_f64 = dot_f64,

@@ -166,36 +166,54 @@ ct_grid_stored_error(double error)
 	return (float) (error * (1.0 + 1e-6)) + FLT_MIN;
 }
 
+/* What quantize() does, where there is one base above an origin. */
+static void
+quantize_above_origin(const CtGridView *view, const double *query,
+					  double limit, int16_t *codes, double *squares,
+					  double *offsets)
+{
+	double		step = view->grid->step;
+	double		inverse = 1.0 / step;
+
+	*squares = 0.0;
+	for (int j = 0; j < view->dims; j++)
+	{
+		double		t = query[j] - base_of(view, j);
+		double		at = t * inverse;
+		double		r;
+
+		at = at < limit ? (at > -limit ? at : -limit) : limit;
+		at = rint(at);
+		codes[j] = (int16_t) at;
+		r = t - step * at;
+		*squares += r * r;
+		*offsets += t * t;
+	}
+}
+
 /*
  * A query far outside the grid gets codes that are as far as sums allow; its
  * error is then large.
  */
 void
-ct_grid_query(const CtGridView *view, const double *query,
-			  CtQueryCodes *codes)
+ct_grid_query(const CtGridView *view, const CtKernelTable *kernels,
+			  const double *query, CtQueryCodes *codes)
 {
 	int			columns = ct_code_columns(view->dims);
 	double		step = view->grid->step;
-	double		inverse = step > 0.0 ? 1.0 / step : 0.0;
-	double		beyond = floor(sqrt(SUM_MAX / columns)) - CT_CODE_MAX - 1.0;
-	double		squares = 0.0;
+	double		limit = floor(sqrt(SUM_MAX / columns)) - CT_CODE_MAX - 1.0;
+	double		squares = INFINITY;
 	double		offsets = 0.0;
 
 	codes->codes[columns - 1] = 0;
-	for (int j = 0; j < view->dims; j++)
-	{
-		double		t = query[j] - base_of(view, j);
-		double		at = t * inverse;
-		double		code;
-		double		r;
-
-		at = at < beyond ? (at > -beyond ? at : -beyond) : beyond;
-		code = rint(at);
-		codes->codes[j] = (int16_t) code;
-		r = t - step * code;
-		squares += r * r;
-		offsets += t * t;
-	}
+	if (!(step > 0.0))
+		memset(codes->codes, 0, sizeof(int16_t) * columns);
+	else if (view->dims <= CT_CODE_BASES)
+		kernels->quantize(query, view->grid->bases, step, limit, view->dims,
+						  codes->codes, &squares, &offsets);
+	else
+		quantize_above_origin(view, query, limit, codes->codes, &squares,
+							  &offsets);
 	codes->error = error_of(squares, offsets, view->dims);
 }
 

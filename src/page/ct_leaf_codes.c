@@ -122,7 +122,7 @@ ct_leaf_code_sums(CtIndex *index, const CtNode *leaf, const double *query,
 	CtGridView	view;
 
 	ct_leaf_grid(index, leaf, &view);
-	ct_grid_query(&view, query, codes);
+	ct_grid_query(&view, index->space.kernels, query, codes);
 	index->space.kernels->code_sums(codes->codes, leaf->codes,
 									leaf->layout->capacity,
 									leaf->header->nentries,
