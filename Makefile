@@ -21,6 +21,7 @@ REGRESS = \
 	types \
 	operands \
 	knn \
+	orders \
 	insert \
 	build \
 	delete_vacuum \

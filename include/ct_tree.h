@@ -39,15 +39,37 @@ typedef struct CtResult
 	double		dist;
 	bool		isnull;
 	CtLocator	locator;		/* where points are in vector pages */
+	const double *point;		/* else, if points are kept: until the next
+								 * call */
 } CtResult;
+
+/* a distance by which rows are ordered */
+typedef struct CtOrder
+{
+	CtReport	report;
+	const double *query;		/* a point of the index, or NULL */
+} CtOrder;
 
 /* ct_search.c */
 extern CtSearch *ct_search_create(CtIndex *index);
 extern void ct_search_start(CtSearch *search, const double *query,
 							CtReport report);
 extern bool ct_search_next(CtSearch *search, CtResult *result);
+extern void ct_search_keep_points(CtSearch *search, bool keep);
+extern double ct_search_distance(CtSearch *search, const CtResult *result,
+								 const CtOrder *order);
 extern void ct_search_destroy(CtSearch *search);
 extern CtSearchStats *ct_search_stats(CtSearch *search);
+
+/* ct_ties.c */
+typedef struct CtTies CtTies;
+
+extern CtTies *ct_ties_create(CtIndex *index, CtSearch *search,
+							  int max_orders);
+extern void ct_ties_start(CtTies *ties, int norders, const CtOrder *orders);
+extern bool ct_ties_next(CtTies *ties, CtResult *result,
+						 const double **dists);
+extern void ct_ties_destroy(CtTies *ties);
 
 /* a cell with more rows is opened: its level gains a net of its own */
 #define CT_CELL_ROWS	96

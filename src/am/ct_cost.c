@@ -69,22 +69,26 @@ query_model(PlannerInfo *root, Node *operand, uint8 *fingerprint)
 	return false;
 }
 
-/* Is this an ordering by a query of another model than the index's? */
+/* Is one of the orderings by a query of another model than the index's? */
 static bool
 other_model(PlannerInfo *root, IndexPath *path)
 {
-	OpExpr	   *order = linitial(path->indexorderbys);
 	uint8		fingerprint[CT_FINGERPRINT_BYTES];
-	Relation	rel;
+	Relation	rel = index_open(path->indexinfo->indexoid, NoLock);
 	bool		other = false;
+	ListCell   *cell;
 
-	if (!IsA(order, OpExpr) || list_length(order->args) != 2)
-		return false;
-	rel = index_open(path->indexinfo->indexoid, NoLock);
-	if (ct_opclass(rel)->metric == CT_METRIC_RESIDUAL &&
-		query_model(root, lsecond(order->args), fingerprint))
-		other = memcmp(fingerprint, ct_index_open(rel)->meta.model_fingerprint,
-					   CT_FINGERPRINT_BYTES) != 0;
+	if (ct_opclass(rel)->metric == CT_METRIC_RESIDUAL)
+		foreach(cell, path->indexorderbys)
+		{
+			OpExpr	   *order = lfirst(cell);
+
+			if (IsA(order, OpExpr) && list_length(order->args) == 2 &&
+				query_model(root, lsecond(order->args), fingerprint) &&
+				memcmp(fingerprint, ct_index_open(rel)->meta.model_fingerprint,
+					   CT_FINGERPRINT_BYTES) != 0)
+				other = true;
+		}
 	index_close(rel, NoLock);
 	return other;
 }

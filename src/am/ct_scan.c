@@ -3,6 +3,11 @@
  * ct_scan.c
  *	  Index scan callbacks.
  *
+ * A scan may have several ordering operators (ORDER BY pt <~> a, pt <~> b).
+ * The first one whose operand is not NULL drives the search; those behind it
+ * order rows that tie (ct_ties.c).  A NULL operand makes all distances NULL,
+ * and orders nothing.
+ *
  * IDENTIFICATION
  *	  src/am/ct_scan.c
  *
@@ -24,17 +29,27 @@
 #include "ct_residual_query.h"
 #include "ct_tree.h"
 
+/* One ordering operator. */
+typedef struct Ordering
+{
+	CtReport	report;
+	double	   *location;		/* of the query */
+	double	   *record;			/* residual index: the same, expanded */
+} Ordering;
+
 typedef struct ScanState
 {
 	CtIndex    *index;
 	CtSearch   *search;
-	const CtOpclass *opclass;
-	double	   *location;		/* of the query */
-	double	   *query;			/* residual index: its record, or NULL */
+	CtTies	   *ties;			/* or NULL: there is one ordering */
+	Ordering   *orderings;
+	int			leading;		/* which of them drives the search */
+	CtOrder    *further;		/* the others that order, for ties */
+	MemoryContext context;
 	double	   *row;			/* location of the row returned last */
-	CtResidualQuery memo;		/* the query, for ct_residual_memo_note() */
+	CtResidualQuery memo;		/* the leading query, for
+								 * ct_residual_memo_note() */
 	bool		started;
-	bool		core_distance;	/* report the bits of core's <-> */
 } ScanState;
 
 IndexScanDesc
@@ -44,14 +59,20 @@ ctbeginscan(Relation rel, int nkeys, int norderbys)
 	ScanState  *state = palloc0(sizeof(ScanState));
 
 	state->index = ct_index_open(rel);
-	state->opclass = ct_opclass(rel);
 	state->search = ct_search_create(state->index);
-	state->location = palloc(sizeof(double) * CT_MAX_DIMS);
+	state->context = CurrentMemoryContext;
 	if (norderbys > 0)
 	{
 		scan->xs_orderbyvals = palloc0(sizeof(Datum) * norderbys);
 		scan->xs_orderbynulls = palloc(sizeof(bool) * norderbys);
+		state->orderings = palloc0(sizeof(Ordering) * norderbys);
+		for (int o = 0; o < norderbys; o++)
+			state->orderings[o].location = palloc(sizeof(double) * CT_MAX_DIMS);
+		state->further = palloc(sizeof(CtOrder) * norderbys);
 	}
+	if (norderbys > 1)
+		state->ties = ct_ties_create(state->index, state->search,
+									 norderbys - 1);
 	scan->opaque = state;
 	return scan;
 }
@@ -82,60 +103,110 @@ ctrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
 }
 
 /*
- * Starts the search of a residual index.  A query of another model gets an
- * error, since the tree's bounds would not hold for it.
+ * Reads the operand of an ordering operator of a residual index.  A query of
+ * another model gets an error, since the tree's bounds would not hold for it.
  */
 static void
-start_residual_scan(IndexScanDesc scan, Datum argument)
+read_residual_query(IndexScanDesc scan, Ordering *ordering, Datum argument,
+					CtResidualQuery *query)
 {
 	ScanState  *state = scan->opaque;
 	CtIndex    *index = state->index;
-	CtResidualQuery query;
 
-	ct_residual_query_read(argument, &query);
-	if (memcmp(query.fingerprint, index->meta.model_fingerprint,
+	ct_residual_query_read(argument, query);
+	if (memcmp(query->fingerprint, index->meta.model_fingerprint,
 			   CT_FINGERPRINT_BYTES) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" cannot answer a query of model \"%s\"",
 						RelationGetRelationName(scan->indexRelation),
-						query.name),
+						query->name),
 				 errdetail("The index was built with another model, \"%s\".",
 						   ct_option_model(scan->indexRelation)),
 				 errhint("Create an index for this model, or set enable_indexscan to off.")));
-	if (index->meta.dims > 0 && query.dims != index->meta.dims)
-		ct_dims_mismatch(index->meta.dims, query.dims);
 	if (index->meta.dims == 0)
-	{
-		ct_search_start(state->search, NULL, CT_REPORT_METRIC);
 		return;
-	}
-	if (state->query == NULL)
-	{
-		state->query = MemoryContextAlloc(GetMemoryChunkContext(state),
-										  sizeof(double) * index->point_size);
-		state->row = MemoryContextAlloc(GetMemoryChunkContext(state),
-										sizeof(double) * index->meta.dims);
-	}
-	memcpy(state->location, query.location, sizeof(double) * query.dims);
-	state->memo = query;
-	state->memo.location = state->location;
-	ct_index_expand(index, 1, state->location, state->query);
-	ct_search_start(state->search, state->query, CT_REPORT_METRIC);
+	if (query->dims != index->meta.dims)
+		ct_dims_mismatch(index->meta.dims, query->dims);
+	if (ordering->record == NULL)
+		ordering->record = MemoryContextAlloc(state->context,
+											  sizeof(double) * index->point_size);
+	memcpy(ordering->location, query->location, sizeof(double) * query->dims);
+	query->location = ordering->location;
+	ct_index_expand(index, 1, ordering->location, ordering->record);
 }
 
-/* Reads the query from the scan's ordering operator and starts the search. */
+/* Reads the operand of an ordering operator of a Euclidean index. */
+static void
+read_location(IndexScanDesc scan, Ordering *ordering, const ScanKeyData *key)
+{
+	CtIndex    *index = ((ScanState *) scan->opaque)->index;
+	Oid			type = OidIsValid(key->sk_subtype) ? key->sk_subtype :
+		scan->indexRelation->rd_opcintype[0];
+	CtArgType	arg_type;
+	int			dims;
+
+	if (!ct_arg_type_from_oid(type, &arg_type))
+		elog(ERROR, "unexpected type of ordering operand: %u", type);
+	dims = ct_point_read(key->sk_argument, arg_type, ordering->location);
+	if (index->meta.dims > 0 && dims != index->meta.dims)
+		ct_dims_mismatch(index->meta.dims, dims);
+}
+
+/* Reads the operands of all ordering operators, and sets the leading one. */
+static void
+read_orderings(IndexScanDesc scan)
+{
+	ScanState  *state = scan->opaque;
+	bool		residual = state->index->meta.metric == CT_METRIC_RESIDUAL;
+
+	state->leading = -1;
+	for (int o = 0; o < scan->numberOfOrderBys; o++)
+	{
+		ScanKey		key = &scan->orderByData[o];
+		Ordering   *ordering = &state->orderings[o];
+		CtResidualQuery query;
+
+		ordering->report = CT_REPORT_NULL;
+		if (key->sk_flags & SK_ISNULL)
+			continue;
+		ordering->report = key->sk_strategy == CT_STRATEGY_CORE_DISTANCE ?
+			CT_REPORT_HYPOT : CT_REPORT_METRIC;
+		if (residual)
+			read_residual_query(scan, ordering, key->sk_argument, &query);
+		else
+			read_location(scan, ordering, key);
+		if (state->leading >= 0)
+			continue;
+		state->leading = o;
+		if (residual)
+			state->memo = query;
+	}
+	state->leading = Max(state->leading, 0);
+}
+
+/* The query of an ordering as a point of the index; NULL without dimension. */
+static const double *
+query_point(const ScanState *state, int number)
+{
+	const Ordering *ordering = &state->orderings[number];
+
+	if (ordering->report == CT_REPORT_NULL)
+		return NULL;
+	if (state->index->meta.metric != CT_METRIC_RESIDUAL)
+		return ordering->location;
+	return state->index->meta.dims > 0 ? ordering->record : NULL;
+}
+
+/* Reads the queries from the scan's ordering operators, starts the search. */
 static void
 start_scan(IndexScanDesc scan)
 {
 	ScanState  *state = scan->opaque;
 	CtIndex    *index = state->index;
-	ScanKey		key;
-	Oid			type;
-	CtArgType	arg_type;
-	int			dims;
+	int			nfurther = 0;
 
-	if (scan->numberOfOrderBys != 1)
+	if (scan->numberOfOrderBys == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("index \"%s\" can only be scanned in order of a distance",
@@ -149,27 +220,51 @@ start_scan(IndexScanDesc scan)
 	ct_scan_stats.scans++;
 	if (index->meta.dims == 0 || index->meta.metric == CT_METRIC_RESIDUAL)
 		ct_index_refresh(index);
-	key = &scan->orderByData[0];
-	state->core_distance = key->sk_strategy == CT_STRATEGY_CORE_DISTANCE;
-	if (key->sk_flags & SK_ISNULL)
+	read_orderings(scan);
+	for (int o = state->leading + 1; o < scan->numberOfOrderBys; o++)
+		if (state->orderings[o].report != CT_REPORT_NULL)
+		{
+			state->further[nfurther].report = state->orderings[o].report;
+			state->further[nfurther++].query = query_point(state, o);
+		}
+	if (state->ties)
+		ct_ties_start(state->ties, nfurther, state->further);
+	ct_search_start(state->search, query_point(state, state->leading),
+					state->orderings[state->leading].report);
+}
+
+/* Notes the distance of the row that is returned, for the select list. */
+static void
+note_residual(ScanState *state, const CtResult *result)
+{
+	int			dims = state->index->meta.dims;
+
+	if (state->row == NULL)
+		state->row = MemoryContextAlloc(state->context, sizeof(double) * dims);
+	ct_vector_location(state->index, result->locator, state->row);
+	ct_residual_memo_note(&state->memo, state->row, result->dist);
+}
+
+/* Reports a row's distances: NULL where the row or the query has no point. */
+static void
+report_distances(IndexScanDesc scan, const CtResult *result,
+				 const double *further)
+{
+	ScanState  *state = scan->opaque;
+
+	for (int o = 0; o < scan->numberOfOrderBys; o++)
 	{
-		ct_search_start(state->search, NULL, CT_REPORT_NULL);
-		return;
+		CtReport	report = state->orderings[o].report;
+		bool		isnull = result->isnull || report == CT_REPORT_NULL;
+		double		dist = 0.0;
+
+		if (!isnull)
+			dist = o == state->leading ? result->dist : *further++;
+		if (report == CT_REPORT_HYPOT && isinf(dist))
+			float_overflow_error();
+		scan->xs_orderbyvals[o] = Float8GetDatum(dist);
+		scan->xs_orderbynulls[o] = isnull;
 	}
-	if (index->meta.metric == CT_METRIC_RESIDUAL)
-	{
-		start_residual_scan(scan, key->sk_argument);
-		return;
-	}
-	type = OidIsValid(key->sk_subtype) ? key->sk_subtype :
-		scan->indexRelation->rd_opcintype[0];
-	if (!ct_arg_type_from_oid(type, &arg_type))
-		elog(ERROR, "unexpected type of ordering operand: %u", type);
-	dims = ct_point_read(key->sk_argument, arg_type, state->location);
-	if (index->meta.dims > 0 && dims != index->meta.dims)
-		ct_dims_mismatch(index->meta.dims, dims);
-	ct_search_start(state->search, state->location,
-					state->core_distance ? CT_REPORT_HYPOT : CT_REPORT_METRIC);
 }
 
 bool
@@ -177,6 +272,8 @@ ctgettuple(IndexScanDesc scan, ScanDirection direction)
 {
 	ScanState  *state = scan->opaque;
 	CtResult	result;
+	const double *further = NULL;
+	bool		found;
 
 	Assert(ScanDirectionIsForward(direction));
 	if (!state->started)
@@ -184,7 +281,9 @@ ctgettuple(IndexScanDesc scan, ScanDirection direction)
 		start_scan(scan);
 		state->started = true;
 	}
-	if (!ct_search_next(state->search, &result))
+	found = state->ties ? ct_ties_next(state->ties, &result, &further) :
+		ct_search_next(state->search, &result);
+	if (!found)
 	{
 		collect_stats(state);
 		return false;
@@ -193,15 +292,9 @@ ctgettuple(IndexScanDesc scan, ScanDirection direction)
 	scan->xs_heaptid = result.tid;
 	scan->xs_recheck = false;
 	scan->xs_recheckorderby = false;
-	if (state->core_distance && !result.isnull && isinf(result.dist))
-		float_overflow_error();
-	if (state->query && !result.isnull)
-	{
-		ct_vector_location(state->index, result.locator, state->row);
-		ct_residual_memo_note(&state->memo, state->row, result.dist);
-	}
-	scan->xs_orderbyvals[0] = Float8GetDatum(result.dist);
-	scan->xs_orderbynulls[0] = result.isnull;
+	if (state->index->meta.metric == CT_METRIC_RESIDUAL && !result.isnull)
+		note_residual(state, &result);
+	report_distances(scan, &result, further);
 	return true;
 }
 
@@ -211,13 +304,21 @@ ctendscan(IndexScanDesc scan)
 	ScanState  *state = scan->opaque;
 
 	collect_stats(state);
+	if (state->ties)
+		ct_ties_destroy(state->ties);
 	ct_search_destroy(state->search);
-	pfree(state->location);
-	if (state->query)
+	for (int o = 0; o < scan->numberOfOrderBys; o++)
 	{
-		pfree(state->query);
-		pfree(state->row);
+		pfree(state->orderings[o].location);
+		if (state->orderings[o].record)
+			pfree(state->orderings[o].record);
 	}
+	if (state->orderings)
+		pfree(state->orderings);
+	if (state->further)
+		pfree(state->further);
+	if (state->row)
+		pfree(state->row);
 	pfree(state->index);
 	pfree(state);
 }

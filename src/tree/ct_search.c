@@ -143,7 +143,7 @@ typedef struct Cursor
 	ItemPointerData *tids;
 	bool	   *exact;			/* lazy cursors */
 	CtLocator  *locators;
-	double	   *points;			/* CT_REPORT_HYPOT: two a row */
+	double	   *points;			/* if they are kept: point_size a row */
 	BlockNumber block;			/* for error messages */
 	int			next;			/* when sorted: position in sorted[] */
 	CursorRow  *sorted;			/* or NULL */
@@ -190,6 +190,8 @@ struct CtSearch
 	bool		no_dims;		/* no row but NULLs when the search began */
 	bool		returned_any;
 	CtResult	last;			/* row returned last */
+	bool		keep_points;	/* see ct_search_keep_points() */
+	double	   *last_point;		/* then: that of the row taken last */
 
 	bool		in_nulls;
 	ItemPointerData *nulls;
@@ -475,6 +477,13 @@ cursor_row_compare(const void *a, const void *b)
 							  (ItemPointer) &right->tid);
 }
 
+/* A row's point, where points are kept. */
+static double *
+cursor_point(const CtSearch *search, const Cursor *cursor, int i)
+{
+	return cursor->points + (size_t) i * search->index->point_size;
+}
+
 /* the reported distance of a lazy cursor's row */
 static double
 cursor_evaluate(CtSearch *search, Cursor *cursor, int i)
@@ -487,7 +496,7 @@ cursor_evaluate(CtSearch *search, Cursor *cursor, int i)
 	search->stats.distances++;
 	search->nevaluated++;
 	if (search->report == CT_REPORT_HYPOT)
-		return ct_hypot_distance(&cursor->points[2 * i], search->query);
+		return ct_hypot_distance(cursor_point(search, cursor, i), search->query);
 	return ct_vector_distance(search->index, cursor->locators[i],
 							  search->query);
 }
@@ -603,7 +612,7 @@ cursor_front(CtSearch *search, Cursor *cursor)
 
 /* Moves a row out of an unsorted cursor. */
 static void
-cursor_remove(Cursor *cursor, int i)
+cursor_remove(CtSearch *search, Cursor *cursor, int i)
 {
 	int			last = --cursor->n;
 
@@ -615,12 +624,11 @@ cursor_remove(Cursor *cursor, int i)
 		cursor->exact[i] = cursor->exact[last];
 		if (cursor->locators)
 			cursor->locators[i] = cursor->locators[last];
-		if (cursor->points)
-		{
-			cursor->points[2 * i] = cursor->points[2 * last];
-			cursor->points[2 * i + 1] = cursor->points[2 * last + 1];
-		}
 	}
+	if (cursor->points)
+		memmove(cursor_point(search, cursor, i),
+				cursor_point(search, cursor, last),
+				sizeof(double) * search->index->point_size);
 }
 
 static void
@@ -963,14 +971,17 @@ read_leaf(CtSearch *search, const CtNode *node, const PageVisit *visit)
 		{
 			cursor->lazy = true;
 			cursor->exact = palloc0(sizeof(bool) * n);
-			cursor->points = palloc(sizeof(double) * 2 * n);
 			for (int i = 0; i < n; i++)
-			{
 				cursor->keys[i] = ct_lower_bound(&search->space,
 												 cursor->keys[i], 0.0);
+		}
+		if (search->report == CT_REPORT_HYPOT || search->keep_points)
+		{
+			cursor->points = palloc(sizeof(double) *
+									search->index->point_size * n);
+			for (int i = 0; i < n; i++)
 				ct_node_get_point(search->index, node, i,
-								  &cursor->points[2 * i]);
-			}
+								  cursor_point(search, cursor, i));
 		}
 	}
 }
@@ -1232,6 +1243,8 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 									index->leaf.capacity), 1));
 	search->no_dims = index->meta.dims == 0;
 	search->returned_any = false;
+	search->last_point = search->keep_points && query ?
+		palloc(sizeof(double) * index->point_size) : NULL;
 	search->in_nulls = report == CT_REPORT_NULL;
 	search->nulls = NULL;
 	search->nnulls = search->next_null = 0;
@@ -1252,6 +1265,17 @@ is_behind(const CtSearch *search, const CtResult *result)
 							  (ItemPointer) &search->last.tid) <= 0;
 }
 
+/* Lets the caller see the point of a row that it gets, if points are kept. */
+static void
+take_point(CtSearch *search, const Cursor *cursor, int i, CtResult *result)
+{
+	if (!search->keep_points || cursor->points == NULL)
+		return;
+	memcpy(search->last_point, cursor_point(search, cursor, i),
+		   sizeof(double) * search->index->point_size);
+	result->point = search->last_point;
+}
+
 /* Takes the first row of the cursor at the top of the queue, if it is exact. */
 static bool
 take_row(CtSearch *search, CtResult *result)
@@ -1264,6 +1288,7 @@ take_row(CtSearch *search, CtResult *result)
 	{
 		result->tid = cursor->sorted[cursor->next].tid;
 		result->dist = cursor->sorted[cursor->next].key;
+		take_point(search, cursor, cursor->sorted[cursor->next].slot, result);
 		left = ++cursor->next < cursor->n;
 	}
 	else
@@ -1284,7 +1309,8 @@ take_row(CtSearch *search, CtResult *result)
 		result->dist = cursor->keys[i];
 		if (cursor->locators)
 			result->locator = cursor->locators[i];
-		cursor_remove(cursor, i);
+		take_point(search, cursor, i, result);
+		cursor_remove(search, cursor, i);
 		left = cursor->n > 0;
 		if (left && !cursor->lazy && ++cursor->taken >= CURSOR_SORT_AFTER)
 			cursor_sort(search, cursor);
@@ -1314,6 +1340,35 @@ next_null(CtSearch *search, CtResult *result)
 	return true;
 }
 
+/*
+ * Shall results have points, so that ct_search_distance() can be asked?  To be
+ * called before ct_search_start().
+ */
+void
+ct_search_keep_points(CtSearch *search, bool keep)
+{
+	search->keep_points = keep;
+}
+
+/*
+ * The distance of another query to a row with a point that ct_search_next() has
+ * just returned.
+ */
+double
+ct_search_distance(CtSearch *search, const CtResult *result,
+				   const CtOrder *order)
+{
+	CtIndex    *index = search->index;
+
+	search->stats.distances++;
+	if (result->point == NULL)
+		return ct_vector_distance(index, result->locator, order->query);
+	if (order->report == CT_REPORT_HYPOT)
+		return ct_hypot_distance(result->point, order->query);
+	return index->cover.metric->distance(&index->cover, order->query,
+										 result->point);
+}
+
 /* Gets the next row; false at the end. */
 bool
 ct_search_next(CtSearch *search, CtResult *result)
@@ -1321,6 +1376,7 @@ ct_search_next(CtSearch *search, CtResult *result)
 	MemoryContext old = MemoryContextSwitchTo(search->context);
 	bool		found = false;
 
+	result->point = NULL;
 	while (!found && search->nqueue > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
