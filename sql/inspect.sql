@@ -127,4 +127,39 @@ RESET ROLE;
 DROP ROLE regress_covertree_nobody;
 
 DROP FUNCTION insp_sane;
+-- Dead rows are counted one by one: those that nobody can see any more.  A
+-- temporary table's are not kept from vacuum by other sessions.
+CREATE TEMP TABLE insp_dead (id integer, pt double precision[]) WITH (fillfactor = 50);
+INSERT INTO insp_dead SELECT i, ARRAY[i * 7 % 12007, i * 11 % 12011] FROM generate_series(1, 12000) AS i;
+INSERT INTO insp_dead SELECT i, NULL FROM generate_series(1, 30) AS i;
+CREATE INDEX insp_dead_pt ON insp_dead USING covertree (pt);
+ANALYZE insp_dead;
+SELECT rows, nulls, dead_rows FROM covertree_stats('insp_dead_pt');
+DELETE FROM insp_dead WHERE id % 10 = 0;
+SELECT rows, nulls, dead_rows FROM covertree_stats('insp_dead_pt');
+-- moved rows leave an entry behind, changed ones do not
+UPDATE insp_dead SET pt = ARRAY[id, 0] WHERE id % 100 = 1;
+UPDATE insp_dead SET id = -id WHERE id % 100 = 2;
+SELECT rows, nulls, dead_rows FROM covertree_stats('insp_dead_pt');
+-- what is not committed is not dead; what was rolled back is
+BEGIN;
+DELETE FROM insp_dead WHERE id % 10 = 3;
+INSERT INTO insp_dead SELECT i, ARRAY[i, i] FROM generate_series(13001, 13040) AS i;
+SELECT rows, nulls, dead_rows FROM covertree_stats('insp_dead_pt');
+ROLLBACK;
+SELECT rows, nulls, dead_rows FROM covertree_stats('insp_dead_pt');
+-- in as many steps as work_mem asks for
+DELETE FROM insp_dead WHERE id > 1000;
+SET work_mem = '64kB';
+SELECT rows, nulls, dead_rows FROM covertree_stats('insp_dead_pt');
+RESET work_mem;
+SET enable_seqscan = off;
+SELECT count(*) FROM (SELECT id FROM insp_dead ORDER BY pt <~> '{0,0}') AS s;
+RESET enable_seqscan;
+SELECT rows, nulls, dead_rows FROM covertree_stats('insp_dead_pt');
+VACUUM (INDEX_CLEANUP ON) insp_dead;
+SELECT rows, nulls, dead_rows FROM covertree_stats('insp_dead_pt');
+SELECT count(*), count(pt) FROM insp_dead;
+DROP TABLE insp_dead;
+
 DROP TABLE insp, insp_wide, insp_point, insp_before, insp_parted;

@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 
 #include "ct_am.h"
+#include "ct_dead_rows.h"
 #include "ct_tree.h"
 
 PG_FUNCTION_INFO_V1(covertree_check);
@@ -179,42 +180,71 @@ typedef struct PageCounts
 {
 	int64		rows;
 	int64		nulls;
+	int64		dead;
 	int64		pages[CT_PAGE_FRAME + 1];
 	int64		leaf_slots;
 } PageCounts;
 
+/* Counts one page; copies the TIDs of its rows to tids and returns how many. */
+static int
+count_page(CtIndex *index, Page page, PageCounts *counts,
+		   ItemPointerData *tids)
+{
+	CtPageKind	kind = ct_page_is_new(page) ? CT_PAGE_FREE : ct_page_kind(page);
+	CtNode		leaf;
+	int			n = 0;
+
+	counts->pages[kind]++;
+	if (kind == CT_PAGE_LEAF && index->meta.dims > 0)
+	{
+		ct_node_view(index, page, &leaf);
+		n = leaf.header->nentries;
+		memcpy(tids, leaf.tids, sizeof(ItemPointerData) * n);
+		counts->rows += n;
+		counts->leaf_slots += index->leaf.capacity;
+	}
+	else if (kind == CT_PAGE_NULLS)
+	{
+		n = ct_nulls_header(page)->ntids;
+		memcpy(tids, ct_nulls_tids(page), sizeof(ItemPointerData) * n);
+		counts->nulls += n;
+	}
+	return n;
+}
+
+/* Counts pages, rows and dead rows.  The caller has locked the table. */
 static void
-count_pages(CtIndex *index, PageCounts *counts)
+count_pages(CtIndex *index, Relation heap, PageCounts *counts)
 {
 	BlockNumber nblocks = ct_block_count(index);
+	CtDeadRows *dead = ct_dead_rows_begin(heap);
+	ItemPointerData *tids = palloc(sizeof(ItemPointerData) *
+								   CT_DEAD_ROWS_BATCH);
 
 	memset(counts, 0, sizeof(PageCounts));
 	for (BlockNumber block = 0; block < nblocks; block++)
 	{
 		CtPin		pin;
-		Page		page;
-		CtPageKind	kind;
+		int			n;
 
 		CHECK_FOR_INTERRUPTS();
 		pin = ct_pin_new_allowed(index, block, CT_LOCK_SHARE);
-		page = ct_pin_page(pin);
-		kind = ct_page_is_new(page) ? CT_PAGE_FREE : ct_page_kind(page);
-		counts->pages[kind]++;
-		if (kind == CT_PAGE_LEAF)
-		{
-			counts->rows += ct_node_header(page)->nentries;
-			counts->leaf_slots += index->leaf.capacity;
-		}
-		else if (kind == CT_PAGE_NULLS)
-			counts->nulls += ct_nulls_header(page)->ntids;
+		n = count_page(index, ct_pin_page(pin), counts, tids);
 		ct_unpin(pin);
+		ct_dead_rows_add(dead, tids, n);
 	}
+	counts->dead = ct_dead_rows_end(dead);
+	pfree(tids);
 }
 
 Datum
 covertree_stats(PG_FUNCTION_ARGS)
 {
-	Relation	rel = open_index(PG_GETARG_OID(0), AccessShareLock);
+	Oid			oid = PG_GETARG_OID(0);
+	Oid			heap_oid = IndexGetRelation(oid, true);
+	Relation	heap = OidIsValid(heap_oid) ?
+		table_open(heap_oid, AccessShareLock) : NULL;
+	Relation	rel = open_index(oid, AccessShareLock);
 	CtIndex    *index = ct_index_open(rel);
 	TupleDesc	desc;
 	Datum		values[22];
@@ -225,12 +255,11 @@ covertree_stats(PG_FUNCTION_ARGS)
 	int64		children = 0;
 	int64		pages;
 	int			i = 0;
-	double		heap_rows;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	ct_index_refresh(index);
-	count_pages(index, &counts);
+	count_pages(index, heap, &counts);
 	ct_tree_stats(index, &stats);
 	for (int l = 0; l < stats.nlevels; l++)
 		if (stats.levels[l].children > 0)
@@ -239,17 +268,6 @@ covertree_stats(PG_FUNCTION_ARGS)
 		branches += stats.levels[l].nodes;
 	branches -= stats.exits;
 	pages = ct_block_count(index);
-
-	/* rows of the last vacuum or build that are gone from the table */
-	heap_rows = counts.rows + counts.nulls;
-	{
-		Relation	heap = table_open(IndexGetRelation(RelationGetRelid(rel), false),
-									  AccessShareLock);
-
-		if (heap->rd_rel->reltuples >= 0 && RelationGetIndexPredicate(rel) == NIL)
-			heap_rows = Min(heap_rows, heap->rd_rel->reltuples);
-		table_close(heap, AccessShareLock);
-	}
 
 	values[i++] = Int32GetDatum((int32) index->meta.version);
 	values[i++] = Int64GetDatum(counts.rows);
@@ -280,9 +298,10 @@ covertree_stats(PG_FUNCTION_ARGS)
 	values[i++] = Float8GetDatum(counts.rows + counts.nulls == 0 ? 0.0 :
 								 (double) pages * BLCKSZ /
 								 (counts.rows + counts.nulls));
-	values[i++] = Int64GetDatum(counts.rows + counts.nulls - (int64) heap_rows);
+	values[i++] = Int64GetDatum(counts.dead);
 	values[i++] = Float8GetDatum(stats.overlap);
 	relation_close(rel, AccessShareLock);
+	table_close(heap, AccessShareLock);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
 													  values, nulls)));
 }
