@@ -59,8 +59,8 @@ typedef struct CtSpecialData
 	uint8		kind;			/* CtPageKind */
 	uint8		version;		/* CT_FORMAT_VERSION */
 	uint16		unused1;
-	uint32		unused2;
-	uint16		unused3;
+	uint32		shape;			/* nodes, vectors: CtMetaData.shape when made */
+	uint16		unused2;
 	uint16		page_id;		/* CT_PAGE_ID, for pg_filedump and friends */
 } CtSpecialData;
 
@@ -85,7 +85,7 @@ typedef struct CtMetaData
 	BlockNumber nulls_head;		/* chain of CT_PAGE_NULLS */
 	BlockNumber nulls_tail;
 	uint32		nulls_head_incarnation;
-	uint32		unused1;
+	uint32		shape;			/* how often the dimension has been freed */
 
 	/* as of the last build or vacuum; for statistics and cost estimates */
 	double		rows;

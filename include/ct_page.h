@@ -117,6 +117,9 @@ extern void ct_meta_init_page(Page page, const CtMetaData *meta);
 extern void ct_meta_update_counts(CtIndex *index, double rows, double nulls,
 								  uint32 routing_pages, uint32 leaf_pages);
 extern void ct_meta_set_dims(CtIndex *index, int dims);
+extern bool ct_meta_free_dims(CtIndex *index);
+extern bool ct_index_has_dims(CtIndex *index, int dims);
+extern void ct_root_init_page(Page page, uint32 shape);
 extern void ct_meta_lower_variance(CtIndex *index, double variance);
 extern void ct_index_expand(CtIndex *index, size_t n,
 							const double *locations, double *points);
@@ -129,7 +132,7 @@ extern void ct_meta_set_vacuuming(CtIndex *index, bool vacuuming);
 /* ct_frame_pages.c */
 extern bool ct_index_find_frame(CtIndex *index);
 extern bool ct_index_install_frame(CtIndex *index, const CtFrame *frame);
-extern bool ct_frame_is_lost(CtIndex *index, BlockNumber block);
+extern bool ct_frame_is_lost(CtIndex *index, Page page, BlockNumber block);
 extern void ct_index_copy_frame(CtIndex *index, const CtFrame *frame);
 
 /* ct_page.c */
@@ -145,6 +148,7 @@ extern void ct_page_check(CtIndex *index, Page page, BlockNumber block);
 extern void ct_page_corrupted(CtIndex *index, BlockNumber block,
 							  const char *detail) pg_attribute_noreturn();
 extern CtPageKind ct_page_kind(Page page);
+extern bool ct_page_has_shape(const CtIndex *index, Page page);
 extern CtPin ct_new_page(CtIndex *index);
 extern void ct_new_group(CtIndex *index, int npages, CtPin *pins);
 extern uint32 ct_next_incarnation(CtPin pin);
@@ -154,6 +158,7 @@ extern BlockNumber ct_block_count(CtIndex *index);
 extern BlockNumber ct_block_count_locked(CtIndex *index);
 extern double ct_peek_variance(CtIndex *index);
 extern BlockNumber ct_peek_frame(CtIndex *index);
+extern bool ct_shape_is_current(CtIndex *index);
 
 /* ct_page_wal.c */
 extern CtEdit *ct_edit_begin(CtIndex *index);

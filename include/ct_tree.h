@@ -55,6 +55,7 @@ extern CtSearch *ct_search_create(CtIndex *index);
 extern void ct_search_start(CtSearch *search, const double *query,
 							CtReport report);
 extern bool ct_search_next(CtSearch *search, CtResult *result);
+extern bool ct_search_is_outdated(const CtSearch *search);
 extern void ct_search_keep_points(CtSearch *search, bool keep);
 extern double ct_search_distance(CtSearch *search, const CtResult *result,
 								 const CtOrder *order);
@@ -100,7 +101,7 @@ extern void ct_halve(const CtColumns *columns, uint32 *rows, size_t n,
 extern void ct_frame_from_leaves(CtIndex *index);
 
 /* ct_insert.c */
-extern void ct_insert(CtIndex *index, const double *point, ItemPointer tid);
+extern bool ct_insert(CtIndex *index, const double *point, ItemPointer tid);
 
 /* ct_split.c */
 extern bool ct_split_leaf(CtIndex *index, CtPin parent_pin, int link,

@@ -76,3 +76,97 @@ INSERT INTO dim VALUES ('{1,2}'), ('{3,4}');
 SELECT dims FROM covertree_stats('dim_pt');
 SELECT ct_check('dim'), ct_same('dim', '''{1,1}''');
 DROP TABLE dim;
+
+-- Vacuum frees the dimension of an index without points.  Temporary tables:
+-- no other session's snapshot keeps their rows from vacuum.
+CREATE TEMP TABLE dim (pt double precision[]);
+CREATE INDEX dim_pt ON dim USING covertree (pt);
+VACUUM dim;
+BEGIN;
+INSERT INTO dim VALUES ('{1,2,3}');
+ROLLBACK;
+SELECT * FROM ct_error($$INSERT INTO dim VALUES ('{1,2}')$$);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dims FROM covertree_stats('dim_pt');
+SELECT ct_check('dim'), ct_same('dim', '''{1,1,1}''');
+INSERT INTO dim SELECT ARRAY[i, i % 7] FROM generate_series(1, 2000) AS i;
+SELECT dims FROM covertree_stats('dim_pt');
+SELECT ct_check('dim'), ct_same('dim', '''{1,1}''');
+SELECT message, detail FROM ct_error($$SELECT ct_same('dim', '''{1,1,1}''')$$);
+-- rows without a point may stay, a single one with a point may not
+DELETE FROM dim WHERE pt[1] > 1;
+INSERT INTO dim VALUES (NULL), (NULL);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dims, rows, nulls FROM covertree_stats('dim_pt');
+DELETE FROM dim WHERE pt[1] = 1;
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dims, rows, nulls, routing_pages, leaf_pages FROM covertree_stats('dim_pt');
+SELECT ct_check('dim'), ct_same('dim', '''{1,1,1,1}''');
+-- its pages are used again, whatever they held
+INSERT INTO dim SELECT ARRAY[i, i % 7, -i, i / 3, 0, 1] FROM generate_series(1, 3000) AS i;
+SELECT ct_check('dim'), ct_same('dim', '''{1,1,1,1,1,1}''', 100);
+SELECT dims, rows, nulls, free_pages < 3 AS reused FROM covertree_stats('dim_pt');
+-- so does a vacuum that finds an index empty
+DELETE FROM dim;
+VACUUM (INDEX_CLEANUP OFF) dim;
+VACUUM (INDEX_CLEANUP ON) dim;
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dims, rows, nulls FROM covertree_stats('dim_pt');
+DROP TABLE dim;
+
+-- Vectors have pages of their own, which become free.
+CREATE TEMP TABLE dim (pt real[]);
+CREATE INDEX dim_pt ON dim USING covertree (pt);
+CREATE FUNCTION dim_fill(d integer) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+	s record;
+	r text;
+BEGIN
+	INSERT INTO dim SELECT (SELECT array_agg(ct_rand(d, n, j)) FROM generate_series(1, d) AS j)
+		FROM generate_series(1, 40) AS n;
+	PERFORM ct_check('dim');
+	r := ct_same('dim', format('array_fill(0.5, ''{%s}'')', d));
+	SELECT * INTO s FROM covertree_stats('dim_pt');
+	DELETE FROM dim;
+	RETURN format('%s, dims %s, vectors %s, pages %s', r, s.dims, s.vector_pages > 0, s.pages < 130);
+END;
+$$;
+SELECT dim_fill(100);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dim_fill(2);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dim_fill(2000);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dim_fill(1200);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dim_fill(65);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dim_fill(1700);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dim_fill(1300);
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dims, rows, vector_pages, pages - free_pages AS others FROM covertree_stats('dim_pt');
+SELECT ct_check('dim');
+DROP FUNCTION dim_fill;
+DROP TABLE dim;
+
+-- Residual indexes, landmarks included: a model without inducing points fits
+-- any dimension.
+SELECT covertree_create_model('dim', kernel => 'rbf', lengthscale => '{0.5}', inducing => NULL) IS NOT NULL AS created;
+CREATE TEMP TABLE dim (pt double precision[]);
+INSERT INTO dim SELECT pt FROM ct_cloud('gauss', 500, 3);
+CREATE INDEX dim_pt ON dim USING covertree (pt float8_residual_ops (model = 'dim'));
+SELECT ct_same('dim', 'residual_query(''dim'', ''{0,0.1,0.2}'')');
+DELETE FROM dim;
+VACUUM (INDEX_CLEANUP ON) dim;
+SELECT dims, rows, vector_pages FROM covertree_stats('dim_pt');
+INSERT INTO dim SELECT pt FROM ct_cloud('gauss', 500, 2);
+SELECT ct_check('dim'), ct_same('dim', 'residual_query(''dim'', ''{0,0.1}'')');
+SELECT message FROM ct_error($$SELECT ct_same('dim', 'residual_query(''dim'', ''{0,0.1,0.2}'')')$$);
+DELETE FROM dim;
+VACUUM (INDEX_CLEANUP ON) dim;
+INSERT INTO dim SELECT pt FROM ct_cloud('gauss', 500, 3, 5);
+SELECT ct_check('dim'), ct_same('dim', 'residual_query(''dim'', ''{0,0.1,0.2}'')');
+DROP TABLE dim;
+SELECT covertree_drop_model('dim');

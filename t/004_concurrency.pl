@@ -133,6 +133,32 @@ foreach my $name ('after the load', 'vacuumed', 'vacuumed again')
 	$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) busy, vectors, residual');
 }
 
+# Vacuum frees the dimension of an index again and again, under scans and
+# insertions that know the old one.
+install_shifting($node);
+$node->pgbench(
+	'--no-vacuum --client=5 --jobs=2 --time=6 --random-seed=13',
+	0,
+	[qr/actually processed/],
+	[qr/^(?!.*(ERROR|error)).*$/s],
+	'dimensions come and go',
+	{
+		'004_shift@3' => q{
+\set d random(1, 4)
+\set i random(1, 100000)
+SELECT shifting_insert((ARRAY[2,3,100,1100])[:d], :i);
+},
+		'004_scan@6' => q{
+\set d random(1, 4)
+SELECT shifting_scan((ARRAY[2,3,100,1100])[:d]);
+},
+		'004_free@4' => "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) shifting;\n"
+	});
+whole_ok($node, 'shifting', 'dimensions came and went');
+$node->safe_psql('postgres', 'VACUUM (INDEX_CLEANUP ON) shifting');
+is($node->safe_psql('postgres', q{SELECT dims, rows, nulls, vector_pages FROM covertree_stats('shifting_pt')}),
+	'0|0|50|0', 'an index without points has no dimension');
+
 # An index built and rebuilt while others write.
 foreach ([ 'busy', '', @points ], [ 'residual', 'float4_residual_ops (model = model)', residual_queries('model', @points) ])
 {

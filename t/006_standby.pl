@@ -43,6 +43,7 @@ BEGIN
 	END IF;
 END $$;
 });
+install_shifting($primary);
 $primary->wait_for_catchup($standby);
 
 my $load = background_sql($primary, 'load', [
@@ -53,9 +54,10 @@ my $load = background_sql($primary, 'load', [
 		INSERT INTO residual SELECT i, ct_point('gauss', 3, i * 10 + j, 2) FROM generate_series(1, 4) AS j;
 		INSERT INTO residual VALUES (i, ARRAY[0.1 + i * 1e-6, 0.2]), (i, ct_point('gauss', 5, i % 100, 2));
 		DELETE FROM residual WHERE id < i - 100;
+		PERFORM shifting_insert((ARRAY[2,3,100,1100])[1 + i % 4], i);
 		COMMIT; END LOOP; END $$} ]);
 my $vacuum = background_sql($primary, 'vacuum',
-	[ ('VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) busy, residual') x 10000 ]);
+	[ ('VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) busy, shifting, residual, shifting') x 10000 ]);
 
 $standby->pgbench(
 	'--no-vacuum --client=2 --jobs=2 --time=8 --random-seed=7',
@@ -77,6 +79,10 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT assert_same('residual', format('residual_query(''model'', ct_point(''gauss'', 3, %s, 2))', :i), CASE WHEN :i % 10 > 0 THEN 30 END);
 COMMIT;
 },
+		'006_shifting@10' => q{
+\set d random(1, 4)
+SELECT shifting_scan((ARRAY[2,3,100,1100])[:d]);
+},
 		'006_all@1' => q{
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT assert_same('busy', '''{0.1,0.2}''', NULL);
@@ -94,6 +100,7 @@ foreach my $node ($primary, $standby)
 {
 	my $where = 'after the load, ' . $node->name;
 
+	whole_ok($node, 'shifting', "$where, shifting");
 	whole_ok($node, 'busy', $where);
 	exact_ok($node, 'busy', \@points, $where);
 	whole_ok($node, 'residual', "$where, residual");

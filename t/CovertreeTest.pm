@@ -16,7 +16,7 @@ use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(install_helpers whole_ok exact_ok residual_queries background_sql crash_backend);
+our @EXPORT = qw(install_helpers install_shifting whole_ok exact_ok residual_queries background_sql crash_backend);
 
 # Create the extension and the SQL helpers, as the regression tests do.
 sub install_helpers
@@ -25,6 +25,47 @@ sub install_helpers
 
 	$node->safe_psql($dbname // 'postgres',
 		slurp_file("$FindBin::RealBin/../sql/setup.sql"));
+	return;
+}
+
+# Create a table whose index has no point that anybody sees, only 50 NULLs, and
+# gets its dimension from insertions that are undone: shifting_insert(d, i) makes
+# one, and shifting_scan(d) asserts that a scan returns the NULLs, whatever the
+# dimension is just then.
+sub install_shifting
+{
+	my ($node) = @_;
+
+	$node->safe_psql('postgres', q{
+CREATE TABLE shifting (id integer, pt real[]);
+CREATE INDEX shifting_pt ON shifting USING covertree (pt);
+INSERT INTO shifting SELECT i, NULL FROM generate_series(1, 50) AS i;
+CREATE FUNCTION shifting_insert(d integer, i integer) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO shifting SELECT j, ct_point('uniform', 3, i + j, d) FROM generate_series(1, 1 + 400 / d) AS j;
+	RAISE EXCEPTION 'undone';
+EXCEPTION WHEN raise_exception THEN NULL;
+	WHEN data_exception THEN
+		IF SQLERRM NOT LIKE 'different point dimensions%' THEN
+			RAISE;
+		END IF;
+END $$;
+CREATE FUNCTION shifting_scan(d integer) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off AS $$
+DECLARE
+	n integer;
+BEGIN
+	SELECT count(*) INTO n FROM (SELECT id FROM shifting ORDER BY pt <~> array_fill(0.5::real, ARRAY[d])) AS s;
+	IF n <> 50 THEN
+		RAISE 'a scan returned % rows', n;
+	END IF;
+EXCEPTION WHEN data_exception THEN
+	IF SQLERRM NOT LIKE 'different point dimensions%' THEN
+		RAISE;
+	END IF;
+END $$;
+});
 	return;
 }
 

@@ -71,16 +71,6 @@ fill_meta(Relation rel, const CtOpclass *opclass, CtMetaData *meta)
 	return model;
 }
 
-/* An empty root page; columns do not exist before the dimension is known. */
-static void
-init_root_page(Page page)
-{
-	ct_page_init(page, CT_PAGE_ROUTING, 1);
-	ct_node_header(page)->height = 1;
-	ct_node_header(page)->version = 1;
-	ct_node_header(page)->right = InvalidBlockNumber;
-}
-
 /*
  * Writes metapage, root page and model (or NULL) of an empty index into a
  * fork.
@@ -101,7 +91,7 @@ write_empty(Relation rel, ForkNumber fork, const CtMetaData *meta,
 		if (block == CT_META_BLOCK)
 			ct_meta_init_page(page, meta);
 		else if (block == CT_ROOT_BLOCK)
-			init_root_page(page);
+			ct_root_init_page(page, meta->shape);
 		else
 			ct_model_write_page(page, model, block - CT_ROOT_BLOCK - 1);
 		MarkBufferDirty(buffer);

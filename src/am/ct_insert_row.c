@@ -57,6 +57,39 @@ ct_check_dims(CtIndex *index, int dims)
 						 ct_max_dims(CT_ELEMENT_FLOAT4)) : 0));
 }
 
+/*
+ * Inserts a point.  The dimension may be freed by a vacuum as long as there is
+ * no row in the index; then it is fixed anew.
+ */
+static void
+insert_point(CtIndex *index, int dims, const double *location, ItemPointer tid)
+{
+	bool		done = false;
+
+	while (!done)
+	{
+		double	   *point;
+
+		if (index->meta.dims == 0)
+		{
+			ct_check_dims(index, dims);
+			ct_meta_set_dims(index, dims);
+		}
+		if (!ct_index_has_dims(index, dims))
+		{
+			if (index->meta.dims == 0)
+				continue;
+			ct_dims_mismatch(index->meta.dims, dims);
+		}
+		point = palloc(sizeof(double) * index->point_size);
+		ct_index_expand(index, 1, location, point);
+		done = ct_insert(index, point, tid);
+		if (!done)
+			ct_index_refresh(index);
+		pfree(point);
+	}
+}
+
 bool
 ctinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid,
 		 Relation heap, IndexUniqueCheck unique, bool unchanged,
@@ -74,20 +107,10 @@ ctinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid,
 	{
 		const CtOpclass *opclass = ct_opclass(rel);
 		double	   *location = palloc(sizeof(double) * CT_MAX_DIMS);
-		double	   *point;
 		int			dims = ct_point_read(values[0], opclass->column_type,
 										 location);
 
-		if (index->meta.dims == 0)
-		{
-			ct_check_dims(index, dims);
-			ct_meta_set_dims(index, dims);
-		}
-		if (dims != index->meta.dims)
-			ct_dims_mismatch(index->meta.dims, dims);
-		point = palloc(sizeof(double) * index->point_size);
-		ct_index_expand(index, 1, location, point);
-		ct_insert(index, point, tid);
+		insert_point(index, dims, location, tid);
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

@@ -35,6 +35,7 @@ typedef struct Ordering
 	CtReport	report;
 	double	   *location;		/* of the query */
 	double	   *record;			/* residual index: the same, expanded */
+	int			record_size;
 } Ordering;
 
 typedef struct ScanState
@@ -126,11 +127,18 @@ read_residual_query(IndexScanDesc scan, Ordering *ordering, Datum argument,
 				 errhint("Create an index for this model, or set enable_indexscan to off.")));
 	if (index->meta.dims == 0)
 		return;
-	if (query->dims != index->meta.dims)
+	if (!ct_index_has_dims(index, query->dims) && index->meta.dims > 0)
 		ct_dims_mismatch(index->meta.dims, query->dims);
-	if (ordering->record == NULL)
+	if (index->meta.dims == 0)
+		return;
+	if (ordering->record_size < index->point_size)
+	{
+		if (ordering->record)
+			pfree(ordering->record);
 		ordering->record = MemoryContextAlloc(state->context,
 											  sizeof(double) * index->point_size);
+		ordering->record_size = index->point_size;
+	}
 	memcpy(ordering->location, query->location, sizeof(double) * query->dims);
 	query->location = ordering->location;
 	ct_index_expand(index, 1, ordering->location, ordering->record);
@@ -149,7 +157,8 @@ read_location(IndexScanDesc scan, Ordering *ordering, const ScanKeyData *key)
 	if (!ct_arg_type_from_oid(type, &arg_type))
 		elog(ERROR, "unexpected type of ordering operand: %u", type);
 	dims = ct_point_read(key->sk_argument, arg_type, ordering->location);
-	if (index->meta.dims > 0 && dims != index->meta.dims)
+	if (index->meta.dims > 0 && !ct_index_has_dims(index, dims) &&
+		index->meta.dims > 0)
 		ct_dims_mismatch(index->meta.dims, dims);
 }
 
@@ -198,13 +207,31 @@ query_point(const ScanState *state, int number)
 	return state->index->meta.dims > 0 ? ordering->record : NULL;
 }
 
-/* Reads the queries from the scan's ordering operators, starts the search. */
+/* Starts the search, with what is known of the index. */
+static void
+start_search(IndexScanDesc scan)
+{
+	ScanState  *state = scan->opaque;
+	int			nfurther = 0;
+
+	read_orderings(scan);
+	for (int o = state->leading + 1; o < scan->numberOfOrderBys; o++)
+		if (state->orderings[o].report != CT_REPORT_NULL)
+		{
+			state->further[nfurther].report = state->orderings[o].report;
+			state->further[nfurther++].query = query_point(state, o);
+		}
+	if (state->ties)
+		ct_ties_start(state->ties, nfurther, state->further);
+	ct_search_start(state->search, query_point(state, state->leading),
+					state->orderings[state->leading].report);
+}
+
 static void
 start_scan(IndexScanDesc scan)
 {
 	ScanState  *state = scan->opaque;
 	CtIndex    *index = state->index;
-	int			nfurther = 0;
 
 	if (scan->numberOfOrderBys == 0)
 		ereport(ERROR,
@@ -220,27 +247,16 @@ start_scan(IndexScanDesc scan)
 	ct_scan_stats.scans++;
 	if (index->meta.dims == 0 || index->meta.metric == CT_METRIC_RESIDUAL)
 		ct_index_refresh(index);
-	read_orderings(scan);
-	for (int o = state->leading + 1; o < scan->numberOfOrderBys; o++)
-		if (state->orderings[o].report != CT_REPORT_NULL)
-		{
-			state->further[nfurther].report = state->orderings[o].report;
-			state->further[nfurther++].query = query_point(state, o);
-		}
-	if (state->ties)
-		ct_ties_start(state->ties, nfurther, state->further);
-	ct_search_start(state->search, query_point(state, state->leading),
-					state->orderings[state->leading].report);
+	start_search(scan);
 }
 
 /* Notes the distance of the row that is returned, for the select list. */
 static void
 note_residual(ScanState *state, const CtResult *result)
 {
-	int			dims = state->index->meta.dims;
-
 	if (state->row == NULL)
-		state->row = MemoryContextAlloc(state->context, sizeof(double) * dims);
+		state->row = MemoryContextAlloc(state->context,
+										sizeof(double) * CT_MAX_DIMS);
 	ct_vector_location(state->index, result->locator, state->row);
 	ct_residual_memo_note(&state->memo, state->row, result->dist);
 }
@@ -267,13 +283,31 @@ report_distances(IndexScanDesc scan, const CtResult *result,
 	}
 }
 
+/* Gets the next row from the search, or from the ties behind it. */
+static bool
+next_row(IndexScanDesc scan, CtResult *result, const double **further)
+{
+	ScanState  *state = scan->opaque;
+
+	for (;;)
+	{
+		if (state->ties ? ct_ties_next(state->ties, result, further) :
+			ct_search_next(state->search, result))
+			return true;
+		if (!ct_search_is_outdated(state->search))
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		ct_index_refresh(state->index);
+		start_search(scan);
+	}
+}
+
 bool
 ctgettuple(IndexScanDesc scan, ScanDirection direction)
 {
 	ScanState  *state = scan->opaque;
 	CtResult	result;
 	const double *further = NULL;
-	bool		found;
 
 	Assert(ScanDirectionIsForward(direction));
 	if (!state->started)
@@ -281,9 +315,7 @@ ctgettuple(IndexScanDesc scan, ScanDirection direction)
 		start_scan(scan);
 		state->started = true;
 	}
-	found = state->ties ? ct_ties_next(state->ties, &result, &further) :
-		ct_search_next(state->search, &result);
-	if (!found)
+	if (!next_row(scan, &result, &further))
 	{
 		collect_stats(state);
 		return false;

@@ -12,11 +12,11 @@
  * that is read from the buffers.
  *
  * A copy of a vector never goes out of date, for a vector that is a pivot is
- * neither changed nor freed as long as the index has the same file.  A copy of
- * a basis is good for the version of the leaf that it was taken from: whoever
- * changes a basis, or its most_rest, gives the leaf another version.  Copies
- * are dropped when the relation cache forgets the index, or when another index
- * needs the room.
+ * neither changed nor freed as long as the index has the same file and shape.
+ * A copy of a basis is good for the version of the leaf that it was taken from:
+ * whoever changes a basis, or its most_rest, gives the leaf another version.
+ * Copies are dropped when the relation cache forgets the index, or when another
+ * index needs the room.
  *
  * IDENTIFICATION
  *	  src/page/ct_cache.c
@@ -87,6 +87,7 @@ struct CtCache
 	struct CtCache *next;
 	Oid			relid;
 	CtRelFile	file;
+	uint32		shape;			/* of the index: whose vectors these are */
 	bool		stale;			/* to be dropped when nobody reads it */
 	MemoryContext context;
 	pivots_hash *numbers;
@@ -112,6 +113,7 @@ is_of(const CtCache *cache, CtIndex *index)
 	CtRelFile	file = ct_relation_file(index->rel);
 
 	return !cache->stale && cache->relid == RelationGetRelid(index->rel) &&
+		cache->shape == index->meta.shape &&
 		ct_relation_file_equals(cache->file, file);
 }
 
@@ -132,6 +134,7 @@ create(CtIndex *index)
 	cache->context = context;
 	cache->relid = RelationGetRelid(index->rel);
 	cache->file = ct_relation_file(index->rel);
+	cache->shape = index->meta.shape;
 	cache->pivots.generation = ++generations;
 	cache->numbers = pivots_create(context, 64, NULL);
 	cache->bases = bases_create(context, 64, NULL);

@@ -26,6 +26,19 @@ page_count(const CtIndex *index)
 	return (ct_frame_bytes(index->meta.dims) + CT_MODEL_SPACE - 1) / CT_MODEL_SPACE;
 }
 
+/*
+ * Is the page one of a frame that nothing will ever refer to?  While the index
+ * has none, somebody may be about to name one of its shape.
+ */
+bool
+ct_frame_is_lost(CtIndex *index, Page page, BlockNumber block)
+{
+	BlockNumber first = ct_peek_frame(index);
+
+	return !ct_page_has_shape(index, page) ||
+		(first != 0 && (block < first || block >= first + page_count(index)));
+}
+
 /* Makes a copy of a frame that of an index in memory. */
 void
 ct_index_copy_frame(CtIndex *index, const CtFrame *frame)
@@ -37,7 +50,8 @@ ct_index_copy_frame(CtIndex *index, const CtFrame *frame)
 	index->frame = copy;
 }
 
-static void
+/* False if the dimension was freed meanwhile. */
+static bool
 read_frame(CtIndex *index, BlockNumber first)
 {
 	size_t		bytes = ct_frame_bytes(index->meta.dims);
@@ -48,9 +62,15 @@ read_frame(CtIndex *index, BlockNumber first)
 		CtPin		pin = ct_pin(index, first + part, CT_LOCK_SHARE);
 		size_t		from = (size_t) part * CT_MODEL_SPACE;
 
-		if (ct_page_kind(ct_pin_page(pin)) != CT_PAGE_FRAME)
+		if (ct_page_kind(ct_pin_page(pin)) != CT_PAGE_FRAME ||
+			!ct_page_has_shape(index, ct_pin_page(pin)))
+		{
+			ct_unpin(pin);
+			if (!ct_shape_is_current(index))
+				return false;
 			ct_page_corrupted(index, first + part,
 							  "A part of the frame is not there.");
+		}
 		memcpy((char *) frame + from, (char *) ct_pin_page(pin) + CT_NODE_OFFSET,
 			   Min(bytes - from, CT_MODEL_SPACE));
 		ct_unpin(pin);
@@ -58,6 +78,7 @@ read_frame(CtIndex *index, BlockNumber first)
 	if (!ct_frame_is_valid(frame, index->meta.dims))
 		ct_page_corrupted(index, first, "The frame is damaged.");
 	index->frame = frame;
+	return true;
 }
 
 /*
@@ -72,10 +93,7 @@ ct_index_find_frame(CtIndex *index)
 	if (index->frame)
 		return true;
 	block = ct_peek_frame(index);
-	if (block == 0)
-		return false;
-	read_frame(index, block);
-	return true;
+	return block != 0 && read_frame(index, block);
 }
 
 /* Fills page number part of a frame. */
@@ -87,6 +105,7 @@ write_part(CtIndex *index, CtPin pin, const CtFrame *frame, uint32 part)
 	size_t		from = (size_t) part * CT_MODEL_SPACE;
 
 	ct_page_init(page, CT_PAGE_FRAME, ct_next_incarnation(pin));
+	ct_special(page)->shape = index->meta.shape;
 	memcpy((char *) page + CT_NODE_OFFSET, (const char *) frame + from,
 		   Min(ct_frame_bytes(index->meta.dims) - from, CT_MODEL_SPACE));
 	ct_edit_commit(edit);
@@ -116,7 +135,8 @@ ct_index_install_frame(CtIndex *index, const CtFrame *frame)
 	pfree(pins);
 
 	meta = ct_pin(index, CT_META_BLOCK, CT_LOCK_EXCLUSIVE);
-	mine = ct_meta(ct_pin_page(meta))->frame_block == 0;
+	mine = ct_meta(ct_pin_page(meta))->frame_block == 0 &&
+		ct_meta(ct_pin_page(meta))->shape == index->meta.shape;
 	if (mine)
 	{
 		CtEdit	   *edit = ct_edit_begin(index);
@@ -132,17 +152,4 @@ ct_index_install_frame(CtIndex *index, const CtFrame *frame)
 	else
 		ct_index_find_frame(index);
 	return mine;
-}
-
-/*
- * Is a page that holds part of a frame not that of the index's own?  While there
- * is none, somebody may be about to name it.
- */
-bool
-ct_frame_is_lost(CtIndex *index, BlockNumber block)
-{
-	BlockNumber first = ct_peek_frame(index);
-
-	return first != 0 &&
-		(block < first || block >= first + page_count(index));
 }

@@ -253,22 +253,7 @@ check_meta(CtIndex *index, const CtMetaData *meta)
 						  "The metapage describes no valid index.");
 }
 
-/* Reads the metapage again. */
-void
-ct_index_refresh(CtIndex *index)
-{
-	CtPin		pin = ct_pin(index, CT_META_BLOCK, CT_LOCK_SHARE);
-	CtMetaData	meta;
-	Page		page = ct_pin_page(pin);
-
-	meta = *ct_meta(page);
-	ct_unpin(pin);
-	check_meta(index, &meta);
-	index->meta = meta;
-	ct_index_set_shape(index, meta.dims);
-}
-
-/* Keeps an open index, with its frame, in the relation cache. */
+/* Leaves what is known of the index, with its frame, for the next to open it. */
 static void
 remember(CtIndex *index)
 {
@@ -280,6 +265,7 @@ remember(CtIndex *index)
 	*cached = *index;
 	cached->rel = NULL;
 	cached->context = NULL;
+	cached->unlogged_build = false;
 	if (index->frame)
 	{
 		cached->frame = (CtFrame *) ((char *) cached + MAXALIGN(sizeof(CtIndex)));
@@ -290,11 +276,46 @@ remember(CtIndex *index)
 	rel->rd_amcache = cached;
 }
 
+/* Reads the metapage again. */
+void
+ct_index_refresh(CtIndex *index)
+{
+	CtPin		pin = ct_pin(index, CT_META_BLOCK, CT_LOCK_SHARE);
+	CtMetaData	meta;
+	Page		page = ct_pin_page(pin);
+
+	meta = *ct_meta(page);
+	ct_unpin(pin);
+	check_meta(index, &meta);
+	if (meta.shape != index->meta.shape)
+	{
+		index->vector_hint = InvalidBlockNumber;
+		index->frame = NULL;
+	}
+	index->meta = meta;
+	ct_index_set_shape(index, meta.dims);
+	remember(index);
+}
+
+/*
+ * Has the index this dimension?  What is known of it may be out of date, so the
+ * metapage is asked before the answer is no.
+ */
+bool
+ct_index_has_dims(CtIndex *index, int dims)
+{
+	if (index->meta.dims != dims)
+		ct_index_refresh(index);
+	return index->meta.dims == dims;
+}
+
 /*
  * Opens an index for the tree.  The result lives in the current memory
  * context; the relation cache keeps the metadata until it is invalidated.
- * That of a residual index is read each time, since it is small against any
- * work with a model and tells how small residual variances have become.
+ * They may be out of date when the dimension has been freed since, which the
+ * root page tells (ct_page_has_shape).  That of a residual index is read each
+ * time, since it is small against any work with a model and tells how small
+ * residual variances have become.
  */
 CtIndex *
 ct_index_open(Relation rel)
@@ -322,10 +343,11 @@ ct_index_open(Relation rel)
 	index->context = CurrentMemoryContext;
 	index->vector_hint = cached ? cached->vector_hint : InvalidBlockNumber;
 	index->nblocks = cached ? cached->nblocks : 0;
+	if (cached)
+		index->meta.shape = cached->meta.shape;
 	ct_index_refresh(index);
-	if (index->coded)
-		ct_index_find_frame(index);
-	remember(index);
+	if (index->coded && ct_index_find_frame(index))
+		remember(index);
 	return index;
 }
 
@@ -345,9 +367,55 @@ ct_meta_set_dims(CtIndex *index, int dims)
 		ct_meta(ct_edit_page(edit, pin, false))->dims = dims;
 		ct_edit_commit(edit);
 	}
-	dims = ct_meta(ct_pin_page(pin))->dims;
+	index->meta = *ct_meta(ct_pin_page(pin));
 	ct_unpin(pin);
-	ct_index_set_shape(index, dims);
+	ct_index_set_shape(index, index->meta.dims);
+}
+
+/* An empty root page; columns do not exist before the dimension is known. */
+void
+ct_root_init_page(Page page, uint32 shape)
+{
+	ct_page_init(page, CT_PAGE_ROUTING, 1);
+	ct_special(page)->shape = shape;
+	ct_node_header(page)->height = 1;
+	ct_node_header(page)->version = 1;
+	ct_node_header(page)->right = InvalidBlockNumber;
+}
+
+/*
+ * Frees the dimension of an index if its tree is empty (see src/README.md,
+ * "Freeing the dimension"); true if it was.  Vector pages are of another shape
+ * then, and to be freed by the caller.  For vacuum, of which there is one at a
+ * time; it holds no page lock.
+ */
+bool
+ct_meta_free_dims(CtIndex *index)
+{
+	CtPin		meta_pin = ct_pin(index, CT_META_BLOCK, CT_LOCK_EXCLUSIVE);
+	CtPin		root_pin = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
+	bool		empty;
+
+	empty = ct_meta(ct_pin_page(meta_pin))->dims > 0 &&
+		ct_page_kind(ct_pin_page(root_pin)) == CT_PAGE_ROUTING &&
+		ct_node_header(ct_pin_page(root_pin))->nchildren == 0;
+	if (empty)
+	{
+		CtEdit	   *edit = ct_edit_begin(index);
+		CtMetaData *meta = ct_meta(ct_edit_page(edit, meta_pin, false));
+
+		meta->dims = 0;
+		meta->frame_block = 0;
+		meta->frame_pages = 0;
+		meta->shape++;
+		ct_root_init_page(ct_edit_page(edit, root_pin, true), meta->shape);
+		ct_edit_commit(edit);
+	}
+	ct_unpin(root_pin);
+	ct_unpin(meta_pin);
+	if (empty)
+		ct_index_refresh(index);
+	return empty;
 }
 
 /* Tells other backends whether freed pages may be used again. */

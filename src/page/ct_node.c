@@ -229,6 +229,7 @@ ct_node_init(CtIndex *index, Page page, CtPageKind kind, uint32 incarnation,
 			 int height, CtNode *node)
 {
 	ct_page_init(page, kind, incarnation);
+	ct_special(page)->shape = index->meta.shape;
 	ct_node_view(index, page, node);
 	node->header->height = height;
 	node->header->version = 1;

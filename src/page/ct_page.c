@@ -36,6 +36,49 @@ ct_page_kind(Page page)
 	return (CtPageKind) ct_special(page)->kind;
 }
 
+/*
+ * Is this node or vector page laid out as the index is known to be?  If not,
+ * its content must not be looked at; see src/README.md, "Freeing the
+ * dimension".
+ */
+bool
+ct_page_has_shape(const CtIndex *index, Page page)
+{
+	return ct_special(page)->shape == index->meta.shape;
+}
+
+/* The metapage as it is now, read without its lock, which the caller may hold. */
+static CtMetaData *
+peek_meta(CtIndex *index, Buffer *buffer)
+{
+	*buffer = ReadBuffer(index->rel, CT_META_BLOCK);
+	return ct_meta(BufferGetPage(*buffer));
+}
+
+/* Has the dimension not been freed since the index was opened? */
+bool
+ct_shape_is_current(CtIndex *index)
+{
+	Buffer		buffer;
+	bool		result = peek_meta(index, &buffer)->shape == index->meta.shape;
+
+	ReleaseBuffer(buffer);
+	return result;
+}
+
+/* Has it a dimension by now, or had it one of which this page may be left? */
+static bool
+dims_were_set(CtIndex *index)
+{
+	Buffer		buffer;
+	CtMetaData *meta = peek_meta(index, &buffer);
+	bool		result = meta->dims > 0 || meta->shape != index->meta.shape;
+
+	ReleaseBuffer(buffer);
+	return result;
+}
+
+/* Checks a node of the shape that the index is known to have. */
 static void
 check_node(CtIndex *index, Page page, BlockNumber block)
 {
@@ -44,10 +87,9 @@ check_node(CtIndex *index, Page page, BlockNumber block)
 	const CtLayout *layout = leaf ? &index->leaf : &index->routing;
 
 	if (index->meta.dims == 0)
-		ct_index_refresh(index);
-	if (index->meta.dims == 0)
 	{
-		if (header->nentries != 0)
+		/* the caller may not look at entries */
+		if (header->nentries != 0 && !dims_were_set(index))
 			ct_page_corrupted(index, block,
 							  "Entries exist although the index has no dimension.");
 		return;
@@ -61,7 +103,9 @@ check_node(CtIndex *index, Page page, BlockNumber block)
 
 /*
  * Raises an error unless the page is a well-formed page of this index.  Every
- * page that is read passes through here.
+ * page that is read passes through here.  Vector pages of another shape are let
+ * through, and nodes when the shape has changed since the index was opened: who
+ * looks into them asks ct_page_has_shape() first.
  */
 void
 ct_page_check(CtIndex *index, Page page, BlockNumber block)
@@ -92,9 +136,15 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 	{
 		case CT_PAGE_ROUTING:
 		case CT_PAGE_LEAF:
-			check_node(index, page, block);
+			if (ct_page_has_shape(index, page))
+				check_node(index, page, block);
+			else if (ct_shape_is_current(index))
+				ct_page_corrupted(index, block,
+								  "The page has not the shape of the index.");
 			break;
 		case CT_PAGE_VECTOR:
+			if (index->meta.dims == 0 || !ct_page_has_shape(index, page))
+				break;
 			if ((ct_vector_header(page)->nslots != index->vectors_per_group &&
 				 (ct_vector_header(page)->nslots != 0 ||
 				  index->group_pages == 1)) ||
@@ -219,15 +269,12 @@ ct_page_init(Page page, CtPageKind kind, uint32 incarnation)
 	((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
 }
 
-/*
- * Is a vacuum running?  Read without the metapage's lock, which the caller
- * may hold: the field is one word.
- */
+/* Is a vacuum running?  One word, as all that is read so. */
 static bool
 meta_is_vacuuming(CtIndex *index)
 {
-	Buffer		buffer = ReadBuffer(index->rel, CT_META_BLOCK);
-	bool		result = ct_meta(BufferGetPage(buffer))->vacuuming != 0;
+	Buffer		buffer;
+	bool		result = peek_meta(index, &buffer)->vacuuming != 0;
 
 	ReleaseBuffer(buffer);
 	return result;
@@ -237,22 +284,49 @@ meta_is_vacuuming(CtIndex *index)
 double
 ct_peek_variance(CtIndex *index)
 {
-	Buffer		buffer = ReadBuffer(index->rel, CT_META_BLOCK);
-	double		result = ct_meta(BufferGetPage(buffer))->min_variance;
+	Buffer		buffer;
+	double		result = peek_meta(index, &buffer)->min_variance;
 
 	ReleaseBuffer(buffer);
 	return result;
 }
 
-/* The first page of the frame, or 0, read likewise. */
+/*
+ * The first page of the frame, read likewise; 0 if there is none, or the
+ * dimension was freed since the index was opened.
+ */
 BlockNumber
 ct_peek_frame(CtIndex *index)
 {
-	Buffer		buffer = ReadBuffer(index->rel, CT_META_BLOCK);
-	BlockNumber result = ct_meta(BufferGetPage(buffer))->frame_block;
+	Buffer		buffer;
+	CtMetaData *meta = peek_meta(index, &buffer);
+	BlockNumber result = meta->shape == index->meta.shape ? meta->frame_block : 0;
 
 	ReleaseBuffer(buffer);
 	return result;
+}
+
+/*
+ * Pins and exclusively locks a page if it is free, which the free space map only
+ * guesses, and if nobody is in the way; else returns CT_NO_PIN.
+ */
+static CtPin
+lock_if_free(CtIndex *index, BlockNumber block)
+{
+	Buffer		buffer = ReadBuffer(index->rel, block);
+
+	if (ConditionalLockBuffer(buffer))
+	{
+		Page		page = BufferGetPage(buffer);
+
+		if (PageIsNew(page) ||
+			(PageGetSpecialSize(page) == sizeof(CtSpecialData) &&
+			 ct_page_kind(page) == CT_PAGE_FREE))
+			return buffer;
+		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	}
+	ReleaseBuffer(buffer);
+	return CT_NO_PIN;
 }
 
 /*
@@ -271,29 +345,18 @@ ct_new_page(CtIndex *index)
 
 		if (block == InvalidBlockNumber)
 			break;
-		buffer = ReadBuffer(index->rel, block);
-		if (ConditionalLockBuffer(buffer))
-		{
-			Page		page = BufferGetPage(buffer);
+		buffer = lock_if_free(index, block);
+		if (buffer == CT_NO_PIN)
+			continue;
 
-			/*
-			 * The free space map is only a hint.  Whether vacuum runs is
-			 * asked after the page is locked: if it starts now, it comes to
-			 * this page when we are done with it.
-			 */
-			if ((PageIsNew(page) ||
-				 (PageGetSpecialSize(page) == sizeof(CtSpecialData) &&
-				  ct_page_kind(page) == CT_PAGE_FREE)))
-			{
-				if (!meta_is_vacuuming(index))
-					return buffer;
-				LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-				ReleaseBuffer(buffer);
-				break;
-			}
-			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-		}
-		ReleaseBuffer(buffer);
+		/*
+		 * Whether vacuum runs is asked after the page is locked: if it starts
+		 * now, it comes to this page when we are done with it.
+		 */
+		if (!meta_is_vacuuming(index))
+			return buffer;
+		ct_unpin(buffer);
+		break;
 	}
 
 	LockRelationForExtension(index->rel, ExclusiveLock);
@@ -303,13 +366,56 @@ ct_new_page(CtIndex *index)
 	return buffer;
 }
 
+/* Tries to take npages consecutive free pages, the first of them this one. */
+static bool
+take_free_group(CtIndex *index, BlockNumber block, int npages, CtPin *pins)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(index->rel);
+	int			n = 0;
+
+	while (n < npages && block + n < nblocks &&
+		   (pins[n] = lock_if_free(index, block + n)) != CT_NO_PIN)
+		n++;
+	if (n == npages && !meta_is_vacuuming(index))
+	{
+		for (int i = 1; i < npages; i++)
+			RecordUsedIndexPage(index->rel, block + i);
+		return true;
+	}
+	while (n > 0)
+		ct_unpin(pins[--n]);
+	return false;
+}
+
+/* A group is added at the end if it does not fit so many free places. */
+#define GROUP_ATTEMPTS		8
+
 /*
- * Adds npages consecutive pages, all zeroes, pinned and exclusively locked, at
- * the end of the index.
+ * Returns npages consecutive pages, pinned and exclusively locked, as
+ * ct_new_page() does one.
  */
 void
 ct_new_group(CtIndex *index, int npages, CtPin *pins)
 {
+	BlockNumber tried[GROUP_ATTEMPTS];
+	int			ntried = 0;
+	bool		found = false;
+
+	while (!index->unlogged_build && !found && ntried < GROUP_ATTEMPTS)
+	{
+		BlockNumber block = GetFreeIndexPage(index->rel);
+
+		if (block == InvalidBlockNumber)
+			break;
+		found = take_free_group(index, block, npages, pins);
+		if (!found)
+			tried[ntried++] = block;
+	}
+	while (ntried > 0)
+		RecordFreeIndexPage(index->rel, tried[--ntried]);
+	if (found)
+		return;
+
 	LockRelationForExtension(index->rel, ExclusiveLock);
 	for (int i = 0; i < npages; i++)
 	{

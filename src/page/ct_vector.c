@@ -8,7 +8,7 @@
  * become a pivot stays when its row is vacuumed away.  Scans read vectors
  * without holding the page from which they took the address: at worst they
  * read a vector that replaced one of a row dead to everyone, whose distance
- * then does not matter.
+ * then does not matter; or the dimension was freed, and the vector is gone.
  *
  * Vectors stand one behind the other in the space of a group of consecutive
  * pages (index->group_pages, often one), so one may begin on a page and end on
@@ -21,6 +21,8 @@
  *-------------------------------------------------------------------------
  */
 #include "ct_compat.h"
+
+#include <math.h>
 
 #include "storage/freespace.h"
 #include "utils/memutils.h"
@@ -70,7 +72,7 @@ is_part(const CtIndex *index, Page page, int part)
 {
 	const CtVectorHeader *header = ct_vector_header(page);
 
-	if (ct_page_kind(page) != CT_PAGE_VECTOR)
+	if (ct_page_kind(page) != CT_PAGE_VECTOR || !ct_page_has_shape(index, page))
 		return false;
 	return part == 0 ? header->nslots == index->vectors_per_group :
 		header->nslots == 0 && header->nused == part;
@@ -125,6 +127,7 @@ put_vector(CtIndex *index, CtPin *pins, int slot, const double *point,
 		if (whole)
 		{
 			ct_page_init(page, CT_PAGE_VECTOR, ct_next_incarnation(pins[part]));
+			ct_special(page)->shape = index->meta.shape;
 			ct_vector_header(page)->vector_bytes = index->vector_bytes;
 			if (part == 0)
 				ct_vector_header(page)->nslots = index->vectors_per_group;
@@ -319,7 +322,10 @@ close_reader(Reader *reader)
 	reader->pin = CT_NO_PIN;
 }
 
-/* A page of a vector's group. */
+/*
+ * A page of a vector's group; NULL if the index's dimension was freed, and its
+ * vectors with it.
+ */
 static Page
 read_part(CtIndex *index, Reader *reader, CtLocator locator, int part)
 {
@@ -333,6 +339,8 @@ read_part(CtIndex *index, Reader *reader, CtLocator locator, int part)
 		reader->block = block;
 	}
 	page = ct_pin_page(reader->pin);
+	if (!is_part(index, page, part) && !ct_shape_is_current(index))
+		return NULL;
 	check_locator(index, page, locator, part);
 	return page;
 }
@@ -360,34 +368,44 @@ assemble(CtIndex *index, Reader *reader, CtLocator locator, const Place *place)
 		Page		page = read_part(index, reader, locator, part);
 		size_t		size = piece_size(index, place, part, done);
 
+		if (page == NULL)
+			return NULL;
 		memcpy(assembled + done, piece_at(index, page, place, part), size);
 		done += size;
 	}
 	return assembled;
 }
 
-/* A stored vector, valid until the reader is used again or closed. */
+/*
+ * A stored vector, valid until the reader is used again or closed.  NULL if the
+ * index's dimension was freed: whoever holds no page of the tree has to expect
+ * that.
+ */
 static const void *
 read_vector(CtIndex *index, Reader *reader, CtLocator locator)
 {
 	Place		place = place_of(index, locator.slot);
+	Page		page;
 
 	if (locator.slot >= index->vectors_per_group)
 		ct_page_corrupted(index, locator.block,
 						  "An entry's vector is not there.");
 	if (place.first != place.last)
 		return assemble(index, reader, locator, &place);
-	return piece_at(index, read_part(index, reader, locator, place.first),
-					&place, place.first);
+	page = read_part(index, reader, locator, place.first);
+	return page ? piece_at(index, page, &place, place.first) : NULL;
 }
 
-/* Reads a vector as point_size doubles. */
+/* Reads a vector as point_size doubles.  The caller holds the page that names it. */
 void
 ct_vector_read(CtIndex *index, CtLocator locator, double *point)
 {
 	Reader		reader = {CT_NO_PIN};
 	const void *from = read_vector(index, &reader, locator);
 
+	if (from == NULL)
+		ct_page_corrupted(index, locator.block,
+						  "An entry's vector is not there.");
 	if (index->space.element == CT_ELEMENT_FLOAT8)
 		memcpy(point, from, index->vector_bytes);
 	else
@@ -396,35 +414,40 @@ ct_vector_read(CtIndex *index, CtLocator locator, double *point)
 	close_reader(&reader);
 }
 
-/* Reads the dims coordinates of a residual index's vector. */
+/* Reads the dims coordinates of a residual index's vector; zeroes if it is gone. */
 void
 ct_vector_location(CtIndex *index, CtLocator locator, double *location)
 {
 	Reader		reader = {CT_NO_PIN};
+	const void *vector = read_vector(index, &reader, locator);
 
-	memcpy(location, read_vector(index, &reader, locator),
-		   sizeof(double) * index->meta.dims);
+	memset(location, 0, sizeof(double) * index->meta.dims);
+	if (vector)
+		memcpy(location, vector, sizeof(double) * index->meta.dims);
 	close_reader(&reader);
 }
 
 static double
 distance_to(CtIndex *index, const CtSpace *space, CtLocator locator,
-			const double *query,
+			const double *query, double if_gone,
 			double (*distance) (const CtSpace *, const double *, const void *))
 {
 	Reader		reader = {CT_NO_PIN};
-	double		dist = distance(space, query,
-								read_vector(index, &reader, locator));
+	const void *vector = read_vector(index, &reader, locator);
+	double		dist = vector ? distance(space, query, vector) : if_gone;
 
 	close_reader(&reader);
 	return dist;
 }
 
-/* The reported distance of a query and a stored vector. */
+/*
+ * The reported distance of a query and a stored vector.  The row of one that is
+ * gone is invisible, and may come last.
+ */
 double
 ct_vector_distance(CtIndex *index, CtLocator locator, const double *query)
 {
-	return distance_to(index, &index->space, locator, query,
+	return distance_to(index, &index->space, locator, query, INFINITY,
 					   index->space.metric->distance);
 }
 
@@ -439,15 +462,18 @@ ct_vector_distances(CtIndex *index, int n, const CtLocator *locators,
 	Reader		reader = {CT_NO_PIN};
 
 	for (int i = 0; i < n; i++)
-		dist[i] = index->space.metric->distance(&index->space, query,
-												read_vector(index, &reader,
-															locators[i]));
+	{
+		const void *vector = read_vector(index, &reader, locators[i]);
+
+		dist[i] = vector ? index->space.metric->distance(&index->space, query,
+														 vector) : INFINITY;
+	}
 	close_reader(&reader);
 }
 
 /*
  * The residual correlation of a query and a vector that bases refer to, or that
- * is a pivot.
+ * is a pivot; 0 if it is gone.
  */
 double
 ct_pivot_correlation(CtIndex *index, CtLocator locator, const double *query)
@@ -463,19 +489,21 @@ ct_pivot_correlation(CtIndex *index, CtLocator locator, const double *query)
 	else
 	{
 		vector = read_vector(index, &reader, locator);
-		ct_cache_keep_pivot(index, locator, vector);
+		if (vector)
+			ct_cache_keep_pivot(index, locator, vector);
 	}
-	rho = ct_model_correlation(space->model, space->kernels, query, vector);
+	rho = vector ? ct_model_correlation(space->model, space->kernels, query,
+										vector) : 0.0;
 	close_reader(&reader);
 	return rho;
 }
 
-/* Their cover distance. */
+/* Their cover distance; 0 if the vector is gone. */
 double
 ct_vector_cover_distance(CtIndex *index, CtLocator locator,
 						 const double *query)
 {
-	return distance_to(index, &index->space, locator, query,
+	return distance_to(index, &index->space, locator, query, 0.0,
 					   index->space.metric->cover_distance);
 }
 
@@ -484,6 +512,6 @@ double
 ct_vector_shape_distance(CtIndex *index, CtLocator locator,
 						 const double *query)
 {
-	return distance_to(index, &index->shape, locator, query,
+	return distance_to(index, &index->shape, locator, query, 0.0,
 					   index->shape.metric->cover_distance);
 }

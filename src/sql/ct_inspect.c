@@ -195,7 +195,8 @@ count_page(CtIndex *index, Page page, PageCounts *counts,
 	int			n = 0;
 
 	counts->pages[kind]++;
-	if (kind == CT_PAGE_LEAF && index->meta.dims > 0)
+	if (kind == CT_PAGE_LEAF && index->meta.dims > 0 &&
+		ct_page_has_shape(index, page))
 	{
 		ct_node_view(index, page, &leaf);
 		n = leaf.header->nentries;

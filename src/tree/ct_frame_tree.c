@@ -25,10 +25,10 @@ lowest_links(CtIndex *index, CtLink *links)
 	CtNode		node;
 	int			n = 0;
 
-	ct_node_view(index, ct_pin_page(pin), &node);
-	if (ct_page_kind(ct_pin_page(pin)) == CT_PAGE_ROUTING &&
-		node.header->height == 1)
+	if (ct_page_has_shape(index, ct_pin_page(pin)) &&
+		ct_node_header(ct_pin_page(pin))->height == 1)
 	{
+		ct_node_view(index, ct_pin_page(pin), &node);
 		n = node.header->nchildren;
 		memcpy(links, node.links, sizeof(CtLink) * n);
 	}
@@ -37,11 +37,11 @@ lowest_links(CtIndex *index, CtLink *links)
 }
 
 /*
- * Adds the addresses of some rows of the leaf behind a link, each step-th one;
- * none if it is not what it was.
+ * Adds each step-th row of the leaf behind a link to the n points of a sample;
+ * none if the page is not what it was.  Returns their number.
  */
 static int
-sample_leaf(CtIndex *index, const CtLink *link, int step, CtLocator *rows,
+sample_leaf(CtIndex *index, const CtLink *link, int step, double *points,
 			int n)
 {
 	CtPin		pin = ct_pin(index, link->block, CT_LOCK_SHARE);
@@ -53,7 +53,8 @@ sample_leaf(CtIndex *index, const CtLink *link, int step, CtLocator *rows,
 		ct_node_view(index, ct_pin_page(pin), &leaf);
 		for (int i = 0; i < leaf.header->nentries && n < CT_FRAME_SAMPLE;
 			 i += step)
-			rows[n++] = leaf.locators[i];
+			ct_vector_read(index, leaf.locators[i],
+						   points + (size_t) n++ * index->meta.dims);
 	}
 	ct_unpin(pin);
 	return n;
@@ -72,7 +73,8 @@ measure_link(CtIndex *index, int link)
 	CtNode		child;
 
 	ct_node_view(index, ct_pin_page(pin), &root);
-	if (root.header->height != 1 || link >= root.header->nchildren)
+	if (!ct_page_has_shape(index, ct_pin_page(pin)) ||
+		root.header->height != 1 || link >= root.header->nchildren)
 	{
 		ct_unpin(pin);
 		return;
@@ -103,22 +105,18 @@ ct_frame_from_leaves(CtIndex *index)
 	CtLink		links[CT_MAX_CHILDREN + 1];
 	int			nlinks = lowest_links(index, links);
 	int			step = nlinks * index->leaf.capacity / CT_FRAME_SAMPLE + 1;
-	CtLocator  *rows = palloc(sizeof(CtLocator) * CT_FRAME_SAMPLE);
+	double	   *points = palloc(sizeof(double) * dims * CT_FRAME_SAMPLE);
 	int			n = 0;
-	double	   *points;
 	double	   *work;
 	CtFrame    *frame;
 
 	for (int c = 0; c < nlinks; c++)
-		n = sample_leaf(index, &links[c], step, rows, n);
-	if (n == 0)
-		return;
-	points = palloc(sizeof(double) * dims * n);
-	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		ct_vector_read(index, rows[i], points + (size_t) i * dims);
+		n = sample_leaf(index, &links[c], step, points, n);
 	}
+	if (n == 0)
+		return;
 	work = palloc(sizeof(double) * CT_FRAME_DIRECTIONS * n);
 	frame = palloc(ct_frame_bytes(dims));
 	ct_frame_fit(frame, dims, n, points, work);

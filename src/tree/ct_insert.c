@@ -50,6 +50,7 @@ typedef struct Insertion
 	int			depth;			/* of the page in hand */
 	CtShares	shares;			/* by the basis of the leaf in hand */
 	bool		unadmitted;		/* that leaf has to be made ready for them */
+	bool		outdated;		/* the index's dimension was freed */
 	double	   *dist;			/* by which the tree is shaped, to the entries
 								 * of a page */
 	CtBoxQuery	place;			/* of the point, for boxes */
@@ -226,12 +227,15 @@ add_row(Insertion *ins, CtNode *leaf, int cell, double delta)
 		ct_leaf_put_code(ins->index, leaf, slot, ins->point);
 }
 
+/* Is the page still what the link, or the index that was opened, says? */
 static bool
-link_is_current(Page page, const CtLink *link, bool is_root)
+link_is_current(const CtIndex *index, Page page, const CtLink *link,
+				bool is_root)
 {
 	CtPageKind	kind = ct_page_kind(page);
 
-	if (kind != CT_PAGE_LEAF && kind != CT_PAGE_ROUTING)
+	if ((kind != CT_PAGE_LEAF && kind != CT_PAGE_ROUTING) ||
+		!ct_page_has_shape(index, page))
 		return false;
 	return is_root ||
 		(ct_special(page)->incarnation == link->incarnation &&
@@ -254,23 +258,23 @@ make_room(Insertion *ins, int depth, int crowded)
 	if (depth == 0)
 	{
 		CtPin		root;
-		CtNode		node;
+		CtNodeHeader *header;
 
 		if (index->coded && !ct_index_find_frame(index))
 			ct_frame_from_leaves(index);
 		root = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
-
-		ct_node_view(index, ct_pin_page(root), &node);
-		/* somebody else may have grown it meanwhile */
-		if (node.header->nentries > index->routing.capacity / 2 ||
-			node.header->nchildren >= index->routing.usable_children)
+		header = ct_node_header(ct_pin_page(root));
+		/* somebody else may have grown it meanwhile, or emptied it */
+		if (ct_page_has_shape(index, ct_pin_page(root)) &&
+			(header->nentries > index->routing.capacity / 2 ||
+			 header->nchildren >= index->routing.usable_children))
 			ct_grow_root(index, root);
 		ct_unpin(root);
 		return;
 	}
 
 	parent = ct_pin(index, ins->path[depth - 1].link.block, CT_LOCK_EXCLUSIVE);
-	if (link_is_current(ct_pin_page(parent), &ins->path[depth - 1].link,
+	if (link_is_current(index, ct_pin_page(parent), &ins->path[depth - 1].link,
 						depth == 1))
 	{
 		CtNode		node;
@@ -285,7 +289,7 @@ make_room(Insertion *ins, int depth, int crowded)
 			link->version == ins->path[depth].link.version)
 		{
 			pin = ct_pin(index, link->block, CT_LOCK_EXCLUSIVE);
-			if (!link_is_current(ct_pin_page(pin), link, false))
+			if (!link_is_current(index, ct_pin_page(pin), link, false))
 				ct_page_corrupted(index, link->block,
 								  "The page differs from its parent's link.");
 			if (ct_page_kind(ct_pin_page(pin)) != CT_PAGE_LEAF)
@@ -382,7 +386,8 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	else
 	{
 		child_pin = ct_pin(index, node->links[link].block, CT_LOCK_EXCLUSIVE);
-		if (!link_is_current(ct_pin_page(child_pin), &node->links[link], false))
+		if (!link_is_current(index, ct_pin_page(child_pin), &node->links[link],
+							 false))
 			ct_page_corrupted(index, node->links[link].block,
 							  "The page differs from its parent's link.");
 		ct_node_view(index, ct_pin_page(child_pin), &child);
@@ -473,7 +478,7 @@ insert_into_leaf(Insertion *ins, double delta, bool may_open,
 	CtNode		leaf;
 	CtEdit	   *edit;
 
-	if (!link_is_current(ct_pin_page(pin), &step->link, false) ||
+	if (!link_is_current(index, ct_pin_page(pin), &step->link, false) ||
 		ct_page_kind(ct_pin_page(pin)) != CT_PAGE_LEAF)
 	{
 		ct_unpin(pin);
@@ -532,10 +537,13 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		bool		may_open;
 		double		delta;
 
-		if (!link_is_current(ct_pin_page(pin), &step->link, ins->depth == 0) ||
+		if (!link_is_current(index, ct_pin_page(pin), &step->link,
+							 ins->depth == 0) ||
 			ct_page_kind(ct_pin_page(pin)) != CT_PAGE_ROUTING)
 		{
-			if (ins->depth == 0)
+			ins->outdated = ins->depth == 0 &&
+				ct_page_kind(ct_pin_page(pin)) == CT_PAGE_ROUTING;
+			if (ins->depth == 0 && !ins->outdated)
 				ct_page_corrupted(index, CT_ROOT_BLOCK,
 								  "The root page is no routing page.");
 			ct_unpin(pin);
@@ -628,9 +636,11 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 }
 
 /*
- * Inserts a row.  point is a point of the index (point_size doubles).
+ * Inserts a row.  point is a point of the index (point_size doubles).  Returns
+ * false, without having done so, if the dimension of the index was freed since
+ * it was opened: the caller refreshes it and begins anew.
  */
-void
+bool
 ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 {
 	Insertion  *ins = palloc0(sizeof(Insertion));
@@ -650,7 +660,7 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 	if (index->box_dims > 0)
 		ct_box_query(index, point, &ins->place);
 
-	while (!done)
+	while (!done && !ins->outdated)
 	{
 		int			full_depth = -1;
 		int			crowded = -1;
@@ -677,4 +687,5 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 	}
 	pfree(ins->dist);
 	pfree(ins);
+	return done;
 }

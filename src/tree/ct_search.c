@@ -188,6 +188,8 @@ struct CtSearch
 	int64		restarts;		/* in a row, without a row returned */
 	bool		restarted;		/* ever: rows may come again */
 	bool		no_dims;		/* no row but NULLs when the search began */
+	bool		root_read;		/* and was of the shape that is known */
+	bool		outdated;		/* see ct_search_is_outdated() */
 	bool		returned_any;
 	CtResult	last;			/* row returned last */
 	bool		keep_points;	/* see ct_search_keep_points() */
@@ -1083,6 +1085,20 @@ visit_page(CtSearch *search, PageVisit *visit)
 	}
 	if (kind != CT_PAGE_ROUTING && kind != CT_PAGE_LEAF)
 		ct_page_corrupted(index, visit->block, "A link leads to no node.");
+	if (!ct_page_has_shape(index, page))
+	{
+		/*
+		 * The dimension was freed: there is nothing to be found any more, or
+		 * there never was and what was known of the index is out of date.
+		 */
+		if (!is_root)
+			ct_page_corrupted(index, visit->block,
+							  "The page has not the shape of the index.");
+		ct_unpin(pin);
+		search->outdated = !search->root_read;
+		return;
+	}
+	search->root_read = true;
 	ct_node_view(index, page, &node);
 	if (visit->height >= 0 && node.header->height != visit->height)
 		ct_page_corrupted(index, visit->block,
@@ -1242,6 +1258,7 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 							Max(Max(index->routing.capacity,
 									index->leaf.capacity), 1));
 	search->no_dims = index->meta.dims == 0;
+	search->root_read = search->outdated = false;
 	search->returned_any = false;
 	search->last_point = search->keep_points && query ?
 		palloc(sizeof(double) * index->point_size) : NULL;
@@ -1341,6 +1358,17 @@ next_null(CtSearch *search, CtResult *result)
 }
 
 /*
+ * Did the search find, before it had a row to return, that the index's dimension
+ * had been freed since the index was opened?  Then ct_search_next() returns
+ * false; the caller refreshes the index and starts again.
+ */
+bool
+ct_search_is_outdated(const CtSearch *search)
+{
+	return search->outdated;
+}
+
+/*
  * Shall results have points, so that ct_search_distance() can be asked?  To be
  * called before ct_search_start().
  */
@@ -1377,7 +1405,7 @@ ct_search_next(CtSearch *search, CtResult *result)
 	bool		found = false;
 
 	result->point = NULL;
-	while (!found && search->nqueue > 0)
+	while (!found && search->nqueue > 0 && !search->outdated)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (search->queue[0].kind == ITEM_BRANCH)
@@ -1409,7 +1437,7 @@ ct_search_next(CtSearch *search, CtResult *result)
 			found = true;
 		}
 	}
-	if (!found)
+	if (!found && !search->outdated)
 		found = next_null(search, result);
 	MemoryContextSwitchTo(old);
 	return found;

@@ -112,8 +112,11 @@ stats_page(StatsState *state, const CtLink *link, int height)
 	pin = ct_pin(index, link->block, CT_LOCK_SHARE);
 	memcpy(page, ct_pin_page(pin), BLCKSZ);
 	ct_unpin(pin);
-	if (ct_page_kind(page) != CT_PAGE_ROUTING)
-		return;					/* split or freed meanwhile */
+	if (ct_page_kind(page) != CT_PAGE_ROUTING ||
+		!ct_page_has_shape(index, page) ||
+		(link->block != CT_ROOT_BLOCK &&
+		 ct_special(page)->incarnation != link->incarnation))
+		return;					/* freed meanwhile */
 	ct_node_view(index, page, &node);
 	if (node.header->height != height)
 		ct_page_corrupted(index, link->block,

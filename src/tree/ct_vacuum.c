@@ -106,21 +106,23 @@ clean_nulls(Vacuum *vacuum, CtPin pin)
 	vacuum->counts->nulls += nkept;
 }
 
-/* Frees a page that nothing will ever refer to; it is released. */
+/*
+ * Turns a page that nothing refers to any more, a vector page of a former shape or
+ * one of a frame, into a free one, and releases it.
+ */
 static void
 free_lost_page(Vacuum *vacuum, CtPin pin)
 {
-	CtIndex    *index = vacuum->index;
-	BlockNumber block = ct_pin_block(pin);
-	CtEdit	   *edit = ct_edit_begin(index);
+	CtEdit	   *edit = ct_edit_begin(vacuum->index);
 	Page		page = ct_edit_page(edit, pin, true);
+	BlockNumber block = ct_pin_block(pin);
 
 	ct_page_init(page, CT_PAGE_FREE, ct_special(page)->incarnation + 1);
 	ct_edit_commit(edit);
 	ct_unpin(pin);
 	vacuum->counts->freed++;
 	vacuum->counts->free_pages++;
-	ct_free_page(index, block);
+	ct_free_page(vacuum->index, block);
 }
 
 static void
@@ -156,10 +158,15 @@ clean_block(Vacuum *vacuum, BlockNumber block)
 			counts->routing_pages++;
 			break;
 		case CT_PAGE_VECTOR:
+			if (!ct_page_has_shape(index, page))
+			{
+				free_lost_page(vacuum, pin);
+				return;
+			}
 			counts->vector_pages++;
 			break;
 		case CT_PAGE_FRAME:
-			if (ct_frame_is_lost(index, block))
+			if (ct_frame_is_lost(index, page, block))
 			{
 				free_lost_page(vacuum, pin);
 				return;
@@ -398,9 +405,38 @@ free_empty_nulls(Vacuum *vacuum)
 	}
 }
 
+/* Frees vector and frame pages of an index whose dimension was just freed. */
+static void
+free_lost_pages(Vacuum *vacuum)
+{
+	CtIndex    *index = vacuum->index;
+	BlockNumber nblocks = ct_block_count(index);
+
+	for (BlockNumber block = CT_ROOT_BLOCK + 1; block < nblocks; block++)
+	{
+		CtPin		pin;
+		Page		page;
+		CtPageKind	kind;
+
+		ct_vacuum_delay_point();
+		pin = ct_pin_new_allowed(index, block, CT_LOCK_EXCLUSIVE);
+		page = ct_pin_page(pin);
+		kind = ct_page_is_new(page) ? CT_PAGE_FREE : ct_page_kind(page);
+		if ((kind == CT_PAGE_VECTOR || kind == CT_PAGE_FRAME) &&
+			!ct_page_has_shape(index, page))
+		{
+			free_lost_page(vacuum, pin);
+			vacuum->counts->vector_pages -= kind == CT_PAGE_VECTOR;
+		}
+		else
+			ct_unpin(pin);
+	}
+}
+
 /*
  * Removes the rows that dead() names; dead may be NULL, then rows are only
- * counted.  Fills counts.
+ * counted.  Frees the dimension of an index that holds no point any more.  Fills
+ * counts.
  */
 void
 ct_vacuum(CtIndex *index, CtDeadCallback dead, void *state,
@@ -411,6 +447,7 @@ ct_vacuum(CtIndex *index, CtDeadCallback dead, void *state,
 	BlockNumber nblocks;
 
 	memset(counts, 0, sizeof(CtVacuumCounts));
+	ct_index_refresh(index);
 	ct_meta_set_vacuuming(index, true);
 	while (block < (nblocks = ct_block_count_locked(index)))
 		for (; block < nblocks; block++)
@@ -418,8 +455,11 @@ ct_vacuum(CtIndex *index, CtDeadCallback dead, void *state,
 			ct_vacuum_delay_point();
 			clean_block(&vacuum, block);
 		}
-	if (dead && index->meta.dims > 0)
+	if ((dead || counts->rows == 0) && index->meta.dims > 0)
 		free_empty_pages(&vacuum, CT_ROOT_BLOCK);
+	if (counts->rows == 0 && index->meta.dims > 0 && ct_meta_free_dims(index) &&
+		counts->vector_pages > 0)
+		free_lost_pages(&vacuum);
 	if (dead)
 		free_empty_nulls(&vacuum);
 	ct_meta_set_vacuuming(index, false);
