@@ -25,9 +25,6 @@
 
 #define CT_AM_NAME		"covertree"
 
-/* option of the residual operator classes */
-#define CT_OPTION_MODEL "model"
-
 typedef struct CtOptions
 {
 	int32		vl_len_;
@@ -68,7 +65,6 @@ extern void ct_options_init(void);
 extern bytea *ctoptions(Datum reloptions, bool validate);
 extern double ct_option_base(Relation index);
 extern int	ct_option_strategy(Relation index);
-extern const char *ct_option_model(Relation index);
 extern const char *ct_strategy_name(int strategy);
 
 /* ct_handler.c */

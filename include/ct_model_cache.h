@@ -32,6 +32,8 @@
 
 #include "ct_model.h"
 
+#include "utils/relcache.h"
+
 /* ct_model_cache.c */
 
 /* The model of that name.  Raises an error if there is none. */
@@ -71,6 +73,13 @@ extern const CtModel *ct_model_keep(const CtModel *image, Size bytes);
 
 /* Changes with every transaction; see above. */
 extern uint64 ct_model_epoch(void);
+
+/* ct_model_option.c */
+
+/* option of the residual operator classes */
+#define CT_OPTION_MODEL "model"
+
+extern const char *ct_option_model(Relation index);
 
 /* ct_model_table.c */
 

@@ -21,6 +21,7 @@
 #include "optimizer/planner.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
+#include "utils/float.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -44,6 +45,10 @@ typedef struct BuildState
 /*
  * Fills the metadata of a new index.  Returns the model of a residual index,
  * else NULL.
+ *
+ * pg_upgrade restores indexes while the table of models is still empty: its
+ * file comes later, as does that of the index.  What is made then stays only in
+ * the init fork of an unlogged index, without a model (see ct_meta.c).
  */
 static const CtModel *
 fill_meta(Relation rel, const CtOpclass *opclass, CtMetaData *meta)
@@ -61,7 +66,12 @@ fill_meta(Relation rel, const CtOpclass *opclass, CtMetaData *meta)
 	meta->nulls_tail = InvalidBlockNumber;
 	if (opclass->metric == CT_METRIC_RESIDUAL)
 	{
-		model = ct_model_by_name(ct_option_model(rel));
+		const char *name = ct_option_model(rel);
+
+		meta->min_variance = get_float8_infinity();
+		if (IsBinaryUpgrade)
+			return NULL;
+		model = ct_model_by_name(name);
 		meta->model_bytes = model->bytes;
 		meta->model_pages = ct_model_page_count(model);
 		memcpy(meta->model_fingerprint, model->fingerprint,

@@ -94,7 +94,8 @@ ct_index_model(CtIndex *index)
 
 	if (model)
 		return model;
-	model = read_model(index);
+	model = index->meta.model_pages > 0 ? read_model(index) :
+		ct_model_by_name(ct_option_model(index->rel));
 	if (index->meta.dims > 0 && model->dims != index->meta.dims)
 		model = ct_model_for_dims(model, index->meta.dims, NULL);
 	return model;
@@ -245,12 +246,29 @@ check_meta(CtIndex *index, const CtMetaData *meta)
 		 meta->dims > ct_max_dims((CtElement) meta->element)) ||
 		meta->dims > CT_MAX_DIMS || meta->strategy > CT_STRATEGY_SPATIAL_PROXY ||
 		(meta->metric == CT_METRIC_RESIDUAL &&
-		 (meta->model_bytes < sizeof(CtModel) ||
+		 ((meta->model_pages > 0 && meta->model_bytes < sizeof(CtModel)) ||
 		  meta->model_bytes > (uint64) meta->model_pages * CT_MODEL_SPACE ||
 		  !(meta->min_variance > 0.0))) ||
 		!(meta->base >= CT_MIN_BASE && meta->base <= CT_MAX_BASE))
 		ct_page_corrupted(index, CT_META_BLOCK,
 						  "The metapage describes no valid index.");
+}
+
+/*
+ * Takes over what the metapage says.  A residual index without a model is one
+ * that a crash has reset to what pg_upgrade left (ct_build.c): it has that of its
+ * name, which the table of models keeps as long as the index names it.
+ */
+static void
+adopt_meta(CtIndex *index, const CtMetaData *meta)
+{
+	index->meta = *meta;
+	if (meta->metric == CT_METRIC_RESIDUAL && meta->model_pages == 0 &&
+		!IsBinaryUpgrade)
+		memcpy(index->meta.model_fingerprint,
+			   ct_model_by_name(ct_option_model(index->rel))->fingerprint,
+			   CT_FINGERPRINT_BYTES);
+	ct_index_set_shape(index, meta->dims);
 }
 
 /* Leaves what is known of the index, with its frame, for the next to open it. */
@@ -292,8 +310,7 @@ ct_index_refresh(CtIndex *index)
 		index->vector_hint = InvalidBlockNumber;
 		index->frame = NULL;
 	}
-	index->meta = meta;
-	ct_index_set_shape(index, meta.dims);
+	adopt_meta(index, &meta);
 	remember(index);
 }
 
@@ -359,6 +376,7 @@ void
 ct_meta_set_dims(CtIndex *index, int dims)
 {
 	CtPin		pin = ct_pin(index, CT_META_BLOCK, CT_LOCK_EXCLUSIVE);
+	CtMetaData	meta;
 
 	if (ct_meta(ct_pin_page(pin))->dims == 0)
 	{
@@ -367,9 +385,9 @@ ct_meta_set_dims(CtIndex *index, int dims)
 		ct_meta(ct_edit_page(edit, pin, false))->dims = dims;
 		ct_edit_commit(edit);
 	}
-	index->meta = *ct_meta(ct_pin_page(pin));
+	meta = *ct_meta(ct_pin_page(pin));
 	ct_unpin(pin);
-	ct_index_set_shape(index, index->meta.dims);
+	adopt_meta(index, &meta);
 }
 
 /* An empty root page; columns do not exist before the dimension is known. */
