@@ -1,19 +1,22 @@
 #!/bin/bash
-# The project's figures: covertree against contrib cube with GiST, and its
-# residual metric against exact brute force, on the same rows in one run on a
-# throw-away cluster.  Prints a table and leaves it, with every single
+# The project's figures, each beside its peers on the same rows in one run, on a
+# throw-away cluster.  Prints tables and leaves them, with every
 # measurement, as CSV in bench/out.  See bench/README.md.
 #
 #   bench/run.sh [option ...] [figure ...]
 #
-# Figures are gauss3, uniform3, cluster8, inserts, residual_rbf, residual_m52 (all
-# of them by default), and study: how options shape a residual index.
+# Figures in SQL (all of them by default): gauss3, uniform3, cluster8, inserts,
+# residual_rbf, residual_m52.  Figures in Python: peers (everything else that
+# finds neighbours), bulk (many queries at once), builds, study (how options
+# shape an index), kernels (inner loops).  "all" is every one of them.
 #
 #   --quick             a tenth of the rows; ratios mean little, answers count
-#   --large             residual figures and study with 131,072 rows, not 32,768
+#   --large             residual figures with 131,072 rows, builds with 10,000,000
 #   --reps=N            repetitions that medians are taken over (default 5)
 #   --with=OPTIONS      index options, for example --with='base = 1.3'
+#   --data=A,B          some of the data sets (peers, bulk, builds) or kernels only
 #   --cube-only         leave covertree out, and do not build it
+#   --docs              copy the plots to docs/
 #
 # Exit status 0 means that answers were exact and, unless --quick, that every
 # figure with a limit is within it.
@@ -23,11 +26,20 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 
+. "$(dirname "${BASH_SOURCE[0]}")/peers/setup.sh"
+
+# Set for old versions of OpenBLAS on some machines; they would slow our peers.
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+
+sql_figures="gauss3 uniform3 cluster8 inserts residual_rbf residual_m52"
+python_figures="peers bulk builds study kernels"
 quick=0
 large=0
 repetitions=5
 cube_only=false
 index_options=
+data_sets=
+docs=false
 figures=
 for arg in "$@"; do
     case $arg in
@@ -35,19 +47,32 @@ for arg in "$@"; do
     --large) large=1 ;;
     --reps=*) repetitions=${arg#*=} ;;
     --with=*) index_options=" WITH (${arg#*=})" ;;
+    --data=*) data_sets=${arg#*=} ;;
     --cube-only) cube_only=true ;;
-    gauss3 | uniform3 | cluster8 | inserts | residual_rbf | residual_m52 | study) figures+=" $arg" ;;
-    *) sed -n '2,/^# IDENT/{/^# IDENT/d;s/^# \{0,1\}//p}' "$0"; exit 2 ;;
+    --docs) docs=true ;;
+    all) figures+=" $sql_figures $python_figures" ;;
+    *)
+        case " $sql_figures $python_figures " in
+        *" $arg "*) figures+=" $arg" ;;
+        *) sed -n '2,/^# IDENT/{/^# IDENT/d;s/^# \{0,1\}//p}' "$0"; exit 2 ;;
+        esac
+        ;;
     esac
 done
 if [ -z "$figures" ]; then
-    figures=" gauss3 uniform3 cluster8 inserts"
-    [ "$cube_only" = true ] || figures+=" residual_rbf residual_m52"
+    figures=" $sql_figures"
+    [ "$cube_only" = false ] || figures=" gauss3 uniform3 cluster8 inserts"
 fi
-case $cube_only$figures in
-true*residual* | true*study*) echo "residual figures need covertree" >&2; exit 2 ;;
-*residual* | *study*) ct_packages+=" python3-numpy libopenblas0-pthread" ;;
-esac
+for name in $figures; do
+    case $cube_only$name in
+    trueresidual* | truepeers | truebulk | truebuilds | truestudy | truekernels)
+        echo "$name needs covertree" >&2
+        exit 2
+        ;;
+    *peers | *bulk | *builds | *study | *kernels) ct_packages+=" $peers_packages" ;;
+    *residual*) ct_packages+=" python3-numpy libopenblas0-pthread" ;;
+    esac
+done
 
 divisor=1
 [ "$quick" = 0 ] || divisor=10
@@ -100,6 +125,36 @@ residual_figure()
             build_at_most="$([ "$large" = 1 ] && echo NULL || echo 7)" proxy_at_most=0.333 "$@"
 }
 
+# A figure that is a program of its own; peers also need their servers and drivers.
+python_figure()
+{
+    local name=$1 args=() set
+
+    args=(--server "$ct_work/sock:$PGPORT" --out "$out" --scratch "$ct_work/tmp" --drivers "$ct_work/bin"
+        --divisor "$divisor" --reps "$repetitions" --options "$index_options")
+    [ "$quick" = 0 ] || args+=(--quick)
+    [ "$large" = 0 ] || args+=(--large)
+    [ -e "$ct_work/bin/brute" ] || peers_compile || return 1
+    if [ "$name" = peers ]; then
+        args+=(--pgbench "$ct_bin/pgbench")
+        if [ -n "$trixie_run" ] || { trixie_install && trixie_start; }; then
+            args+=(--vector-server "$trixie_sock:$trixie_port" --trixie "$ct_trixie")
+        else
+            echo "without Debian 13, and so without pgvector and mlpack" >&2
+        fi
+    fi
+    for set in ${data_sets//,/ }; do
+        args+=("$set")
+    done
+    "${PYTHON:-/usr/bin/python3}" "bench/$name.py" "${args[@]}" 2>&1 | tee "$out/$name.txt"
+}
+
+# Counts of instructions need no server.
+kernel_report()
+{
+    bench/kernels.sh "$ct_work/kernels" ${data_sets//,/ } | tee "$out/kernels.txt"
+}
+
 run_figure()
 {
     case $1 in
@@ -127,12 +182,20 @@ run_figure()
         residual_figure residual_m52 matern52 share_at_most=$((large ? 6 : 30))/100.0 \
             brute_at_least=NULL seqscan_at_least=300
         ;;
-    study)
-        residual_data matern52 "$residual_rows" 0 &&
-            figure study study.sql kernel=matern52 k=50 folder="$ct_work/tmp/residual" |
-            tee "$ct_work/study.txt"
-        ;;
+    kernels) kernel_report ;;
+    *) python_figure "$1" ;;
     esac
+}
+
+# The other server goes before the work folder does.
+bench_cleanup()
+{
+    local code=$?
+
+    set +e
+    trixie_stop
+    (exit "$code")
+    ct_cleanup
 }
 
 # Where and when; load tells whether the machine was quiet.
@@ -163,17 +226,21 @@ report_query="
 read -r load _ </proc/loadavg
 ct_install_packages
 ct_prepare
+trap bench_cleanup EXIT
 if [ "$cube_only" = false ]; then
     ct_say "building covertree"
     ct_build
 fi
 ct_say "starting a throw-away cluster"
-ct_start_cluster "shared_buffers = 2GB" "maintenance_work_mem = 2GB" "work_mem = 64MB" \
-    "max_parallel_workers_per_gather = 0" "jit = off" "fsync = off" "synchronous_commit = off" \
-    "autovacuum = off" "checkpoint_timeout = 1d" "max_wal_size = 40GB"
+bench_settings=("shared_buffers = 2GB" "maintenance_work_mem = 2GB" "work_mem = 64MB"
+    "max_parallel_workers_per_gather = 0" "jit = off" "fsync = off" "synchronous_commit = off"
+    "autovacuum = off" "checkpoint_timeout = 1d" "max_wal_size = 40GB")
+ct_start_cluster "${bench_settings[@]}"
 ct_psql -q -f bench/bench.sql
 [ "$cube_only" = true ] || ct_psql -q -c "CREATE EXTENSION covertree"
 
+out=$ct_top/bench/out
+mkdir -p "$out"
 failed=
 for name in $figures; do
     ct_say "$name"
@@ -182,8 +249,6 @@ for name in $figures; do
 done
 
 wait_for_server
-out=$ct_top/bench/out
-mkdir -p "$out"
 environment >"$out/environment.txt"
 ct_psql --csv -c "$report_query" >"$out/figures.csv"
 ct_psql --csv -c "SELECT figure, what, method, repetition, value, unit
@@ -192,15 +257,18 @@ ct_say "figures"
 {
     cat "$out/environment.txt"
     echo
-    [ ! -e "$ct_work/study.txt" ] || cat "$ct_work/study.txt"
     ct_psql -P null= -P footer=off -c "$report_query"
     ct_psql -P null= -P footer=off -c "
         SELECT figure, what, method, count(*) AS n,
                round(percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric, 3) AS median,
                round(min(value)::numeric, 3) AS min, round(max(value)::numeric, 3) AS max, unit
-        FROM bench.measurement WHERE what NOT LIKE 'warm-up%' AND figure <> 'study'
+        FROM bench.measurement WHERE what NOT LIKE 'warm-up%'
         GROUP BY figure, what, method, unit ORDER BY min(no)"
 } | tee "$out/report.txt"
+if "${PYTHON:-/usr/bin/python3}" -c 'import matplotlib' 2>/dev/null; then
+    "${PYTHON:-/usr/bin/python3}" bench/report.py "$out" plots
+    [ "$docs" = false ] || cp "$out"/*.svg "$ct_top/docs/"
+fi
 ct_say "done after $SECONDS s; the cluster is removed, the CSV files are in bench/out"
 
 if [ -n "$failed" ]; then
