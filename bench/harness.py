@@ -11,6 +11,7 @@ memory and in one thread, so ratios are those of processor times.
 IDENTIFICATION
      bench/harness.py
 """
+import argparse
 import csv
 import io
 import os
@@ -80,6 +81,8 @@ class Server:
         self.cursor = self.db.cursor()
         self.pid = self.db.get_backend_pid()
         self.run("SET client_min_messages = warning")
+        self.run("CREATE EXTENSION IF NOT EXISTS covertree")
+        self.run("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
 
     def run(self, statement):
         self.cursor.execute(statement)
@@ -106,9 +109,18 @@ class Server:
         return wall, processor
 
     def timed_command(self, statement):
+        """Wall and processor seconds; the latter of the main thread only."""
+        processor = processor_seconds(self.pid)
         began = time.perf_counter()
         self.run(statement)
-        return time.perf_counter() - began
+        return time.perf_counter() - began, processor_seconds(self.pid) - processor
+
+    def create_model(self, name, kernel, knots):
+        """A residual model of unit lengthscale and variance, in place of any of that name."""
+        if self.rows(f"SELECT FROM covertree_model WHERE name = '{name}'"):
+            self.run(f"SELECT covertree_drop_model('{name}')")
+        self.cursor.execute("SELECT covertree_create_model(%s, kernel => %s, lengthscale => '{1}', "
+                            "inducing => %s::double precision[])", (name, kernel, [list(map(float, z)) for z in knots]))
 
     def load_points(self, table, numbers, points):
         """A table (id integer, r double precision, pt double precision[]), by binary COPY."""
@@ -273,6 +285,36 @@ def make_data(name, divisor=1, nprobes=1024):
         return DataSet(name, *narrow(both(20000 // divisor, 1536, lambda n, d: rng.standard_normal((n, d)))), 10,
                        narrow=True)
     raise SystemExit(f"no data set {name}")
+
+
+def gold(n, nprobes):
+    """Rows, inducing points and numbers of the rows that are queries: the gold configuration."""
+    rows = np.random.default_rng(42).normal(size=(n, 3))
+    knots = rows[np.sort(np.random.default_rng(0).choice(n, min(512, n), replace=False))]
+    return rows, knots, np.random.default_rng(43).integers(0, n, nprobes)
+
+
+def address(text):
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+def arguments(add=None):
+    """The command line that run.sh gives to every figure; add(parser) knows more."""
+    p = argparse.ArgumentParser()
+    p.add_argument("--server", type=address, required=True)
+    p.add_argument("--drivers", help="folder of the compiled peers")
+    p.add_argument("--scratch", help="folder for passing files")
+    p.add_argument("--out", required=True)
+    p.add_argument("--divisor", type=int, default=1)
+    p.add_argument("--quick", action="store_true")
+    p.add_argument("--large", action="store_true")
+    p.add_argument("--reps", type=int, default=5)
+    p.add_argument("--options", default="")
+    p.add_argument("names", nargs="*")
+    if add:
+        add(p)
+    return p.parse_args()
 
 
 DATA_SETS = ["gauss3", "uniform3", "uniform2", "cluster8", "latent64", "iid64", "iid1536"]

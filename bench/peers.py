@@ -17,7 +17,6 @@ Answers are compared with a brute force in double precision.
 IDENTIFICATION
      bench/peers.py
 """
-import argparse
 import os
 import re
 import subprocess
@@ -27,7 +26,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from harness import DATA_SETS, PeakMemory, Results, Server, make_data, page_faults, say
+from harness import DATA_SETS, PeakMemory, Results, Server, address, arguments, make_data, page_faults, say
 
 HNSW_EFFORTS = [40, 80, 160, 200, 320, 640, 1000]
 
@@ -112,7 +111,7 @@ class Bench:
         if args.vector_server:
             self.servers["there"] = Server(*args.vector_server)
         for server in self.servers.values():
-            wanted = ["covertree", "pg_prewarm", "cube", "postgis", "vector"]
+            wanted = ["cube", "postgis", "vector"]
             for extension in wanted:
                 if server.has(extension):
                     server.run(f"CREATE EXTENSION IF NOT EXISTS {extension}")
@@ -160,7 +159,7 @@ class Bench:
         server.run("SET statement_timeout = '%ds'" % (60 if self.args.quick else 0))
         try:
             with PeakMemory(server.pid) as memory:
-                seconds = server.timed_command(f"CREATE INDEX {index} ON {m.table} {m.definition}")
+                seconds, _ = server.timed_command(f"CREATE INDEX {index} ON {m.table} {m.definition}")
         except Exception as error:
             say(f"{data.name}: no index of {name}: {str(error).splitlines()[0]}")
             return None
@@ -445,26 +444,13 @@ class Bench:
             r.compare(name, lateral, ours, peer, False)
 
 
-def address(text):
-    host, _, port = text.rpartition(":")
-    return host, int(port)
-
-
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--server", type=address, required=True)
-    p.add_argument("--vector-server", type=address)
-    p.add_argument("--trixie")
-    p.add_argument("--drivers", required=True)
-    p.add_argument("--pgbench", default="pgbench")
-    p.add_argument("--scratch", required=True)
-    p.add_argument("--out", required=True)
-    p.add_argument("--divisor", type=int, default=1)
-    p.add_argument("--quick", action="store_true")
-    p.add_argument("--reps", type=int, default=5)
-    p.add_argument("--options", default="")
-    p.add_argument("names", nargs="*")
-    args = p.parse_args()
+    def add(p):
+        p.add_argument("--vector-server", type=address)
+        p.add_argument("--trixie", help="folder of Debian 13")
+        p.add_argument("--pgbench", default="pgbench")
+
+    args = arguments(add)
     bench = Bench(args)
     for name in args.names or DATA_SETS:
         bench.run(name)

@@ -84,15 +84,18 @@ trixie_stop()
     trixie_run=
 }
 
-# Compile the drivers into $ct_work/bin.
+# Compile the drivers into $ct_work/bin, for the machine at hand.
 peers_compile()
 {
-    local name flags
+    local name flags libraries
 
     mkdir -p "$ct_work/bin"
-    for name in brute nanoflann; do
-        flags="-O3 -march=native -Wall -Wno-psabi"
+    for name in brute nanoflann residual; do
+        flags="-O3 -march=native -mprefer-vector-width=512 -Wall -Wno-psabi"
+        libraries=
         [ "$name" = nanoflann ] || flags+=" -ffast-math"
-        g++ $flags -o "$ct_work/bin/$name" "$ct_src/bench/peers/$name.cpp" || return 1
+        # without the package of its headers, OpenBLAS has no name that -l finds
+        [ "$name" != residual ] || libraries="-fopenmp $(ls /usr/lib/*/openblas-pthread/libopenblas.so.0)"
+        g++ $flags -o "$ct_work/bin/$name" "$ct_src/bench/peers/$name.cpp" $libraries || return 1
     done
 }
