@@ -32,22 +32,25 @@ class Builds:
         self.args = args
         self.server = Server(*args.server)
         self.results = Results(args.out, "builds")
-        self.server.run("SET maintenance_work_mem = '2GB'")
+        self.memory_limit = 2048
         for extension in "cube", "postgis":
             if self.server.has(extension):
                 self.server.run(f"CREATE EXTENSION IF NOT EXISTS {extension}")
 
     def build(self, figure, method, table, definition, workers=2, what="build"):
         """One index, noted with its size and memory, and dropped by the next."""
-        server = self.server
+        self.server.run("DROP INDEX IF EXISTS built")
+        # a fresh backend, whose memory is not that of the build before
+        server = Server(self.server.host, self.server.port)
         server.run(f"SET max_parallel_maintenance_workers = {workers}")
-        server.run("DROP INDEX IF EXISTS built")
+        server.run(f"SET maintenance_work_mem = '{self.memory_limit}MB'")
         with PeakMemory(server.pid) as memory:
             wall, processor = server.timed_command(f"CREATE INDEX built ON {table} {definition}")
         self.results.note(figure, what, method, wall, "s")
         self.results.note(figure, "main thread's processor", method, processor, "s")
         self.results.note(figure, "memory of the build", method, (memory.peak - memory.base) / 2**20, "MB")
         self.results.note(figure, "index size", method, server.value("SELECT pg_relation_size('built')") / 2**20, "MB")
+        server.db.close()
 
     def load(self, rows):
         self.server.load_points("data", [0.0] * len(rows), rows)
@@ -102,10 +105,10 @@ class Builds:
         self.load(rng.random((n, 3)))
         for i in range(2 if self.args.large else self.args.reps):
             for limit in 4096, small:
-                self.server.run(f"SET maintenance_work_mem = '{limit}MB'")
+                self.memory_limit = limit
                 self.build("memory", f"{limit} MB", "data", "USING covertree (pt)" + self.args.options)
                 self.note_search("memory", f"{limit} MB", 3, np.random.default_rng(8).random((256, 3)))
-        self.server.run("SET maintenance_work_mem = '2GB'")
+        self.memory_limit = 2048
         r = self.results
         r.compare("memory", "build", f"{small} MB", "4096 MB", False, at_most=4)
         r.conclude("memory", "memory of the build", f"{small} MB", "maintenance_work_mem",
@@ -115,6 +118,8 @@ class Builds:
         """Gold configuration; the features by numpy and OpenBLAS, on the same threads."""
         rows, knots, _ = gold((131072 if self.args.large else 32768) // self.args.divisor, 1)
         self.load(rows)
+        # few pages, which the server would not give a second thread for
+        self.server.run("ALTER TABLE data SET (parallel_workers = 1)")
         rows.tofile(f"{self.args.scratch}/rows")
         knots.tofile(f"{self.args.scratch}/knots")
         for kernel in "rbf", "matern52":

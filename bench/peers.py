@@ -26,7 +26,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from harness import DATA_SETS, PeakMemory, Results, Server, address, arguments, make_data, page_faults, say
+from harness import DATA_SETS, Results, Server, address, arguments, make_data, page_faults, say
 
 HNSW_EFFORTS = [40, 80, 160, 200, 320, 640, 1000]
 
@@ -158,8 +158,7 @@ class Bench:
         name = m.build or m.name
         server.run("SET statement_timeout = '%ds'" % (60 if self.args.quick else 0))
         try:
-            with PeakMemory(server.pid) as memory:
-                seconds, _ = server.timed_command(f"CREATE INDEX {index} ON {m.table} {m.definition}")
+            seconds, _ = server.timed_command(f"CREATE INDEX {index} ON {m.table} {m.definition}")
         except Exception as error:
             say(f"{data.name}: no index of {name}: {str(error).splitlines()[0]}")
             return None
@@ -170,7 +169,6 @@ class Bench:
             self.results.note(data.name, "build", name, seconds, "s")
             self.results.note(data.name, "index size", name,
                               server.value(f"SELECT pg_relation_size('{index}')") / data.n, "bytes a row")
-            self.results.note(data.name, "memory of the build", name, (memory.peak - memory.base) / 2**20, "MB")
         return index
 
     # Searches
@@ -381,6 +379,7 @@ class Bench:
     def run(self, name):
         data = make_data(name, self.args.divisor)
         say(f"{name}: {data.n} rows, {data.d} dimensions, k = {data.k}")
+        self.results.note(name, "rows", "all", data.n, "rows")
         files = self.files(data)
         self.truth(data, files)
         searches = []

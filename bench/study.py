@@ -56,7 +56,7 @@ def shape(server, results, name, method, base):
     height, pages, mean, largest, overlap = server.rows(
         f"SELECT {', '.join(names)} FROM covertree_stats('data_pt')")[0]
     levels = server.rows("SELECT level, nodes, mean_radius, radius_ratio FROM covertree_levels('data_pt') "
-                         "WHERE nodes > 0 AND mean_radius IS NOT NULL")
+                         "WHERE level IS NOT NULL AND nodes > 0 AND mean_radius IS NOT NULL")
     note("height in pages", height, "pages")
     note("depth in levels", len(levels), "levels")
     note("pages", pages, "pages")
@@ -130,8 +130,8 @@ def wide_table(results, name):
     say(f"{name:24}" + "".join(f"{label:>11}" for _, label in whats))
     for method in results.methods(name, "query"):
         values = [results.median(name, what, method) for what, _ in whats]
-        say(f"{method:24}" + "".join(f"{'':>11}" if v is None else f"{v:11.3f}" if v < 10 else f"{v:11.0f}"
-                                     for v in values))
+        texts = ["-" if v is None else f"{v:.0f}" if v >= 10 or v == int(v) else f"{v:.3f}" for v in values]
+        say(f"{method:24}" + "".join(f"{t:>11}" for t in texts))
 
 
 main()
