@@ -149,10 +149,11 @@ python_figure()
     "${PYTHON:-/usr/bin/python3}" "bench/$name.py" "${args[@]}" 2>&1 | tee "$out/$name.txt"
 }
 
-# Counts of instructions need no server.
+# Instructions and cycles of the kernels alone; they need no server.
 kernel_report()
 {
-    bench/kernels.sh "$ct_work/kernels" ${data_sets//,/ } | tee "$out/kernels.txt"
+    "${PYTHON:-/usr/bin/python3}" bench/kernels.py --work "$ct_work/kernels" --out "$out" --listing \
+        ${data_sets//,/ } | tee "$out/kernels.txt"
 }
 
 run_figure()
