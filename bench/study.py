@@ -6,7 +6,8 @@ study.py
      study.py --server HOST:PORT --out FOLDER [--divisor=N] [--large] [...] [data set ...]
 
 Builds an index for each base and strategy over four sets of rows, and notes
-what covertree_stats(), covertree_levels() and covertree_scan_stats() tell:
+what covertree_stats(), covertree_levels() and covertree_scan_stats() tell; before that, how
+much room the metric leaves for a tree at all:
 
      euclid3     32,768 points, normal: boxes and even division above nets
      euclid64    50,000 points in 64 dimensions of six factors: nets and balls
@@ -85,6 +86,29 @@ def search(server, results, name, method, k, nrows):
     results.note(name, "subtrees pruned", method, pruned, "subtrees")
 
 
+def room(server, results, name, k):
+    """
+    How much room the metric leaves for a tree: how far the rows are from a
+    query in distances of its kth neighbour (a tree has the logarithm of that, to the
+    base, as levels), and how many more rows are within twice that distance.
+    """
+    distance = "acos(greatest(0, 1 - d * d))" if name in ("rbf", "matern52") else "d"
+    median, expansion = server.rows(f"""
+        WITH pair AS (SELECT q.id, {distance} AS t
+                      FROM (SELECT q.id, p.pt <~> q.pt AS d
+                            FROM (SELECT * FROM probe ORDER BY id LIMIT 16) q, data p) s),
+             kth AS (SELECT id, (array_agg(t ORDER BY t))[{k}] AS r FROM pair GROUP BY id)
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY median / r),
+               percentile_cont(0.5) WITHIN GROUP (ORDER BY n)
+        FROM (SELECT id, r, percentile_cont(0.5) WITHIN GROUP (ORDER BY t) AS median,
+                     count(*) FILTER (WHERE t <= 2 * r)::float8 / {k} AS n
+              FROM pair JOIN kth USING (id) WHERE r > 0 GROUP BY id, r) s""")[0]
+    results.note(name, "median distance / that of the kth neighbour", "rows", median, "ratio")
+    results.note(name, "rows within twice the kth distance / k", "rows", expansion, "ratio")
+    say(f"{name}: half of the rows are nearer than {median:.2f} times the distance of neighbour {k}; "
+        f"{expansion:.1f} times as many rows are within twice that distance")
+
+
 def digest(server, k):
     """The answers to a few queries; the same whatever the options."""
     return server.rows("SELECT q.id, n.id, n.d FROM (SELECT * FROM probe ORDER BY id LIMIT 32) q CROSS JOIN LATERAL "
@@ -99,6 +123,7 @@ def main():
     for name in args.names or FIGURES:
         column, k, nrows = load(server, name, args)
         say(f"{name}: {nrows} rows")
+        room(server, results, name, k)
         answers = None
         for strategy in STRATEGIES:
             for base in BASES:
