@@ -258,13 +258,15 @@ ct_say "figures"
 {
     cat "$out/environment.txt"
     echo
-    ct_psql -P null= -P footer=off -c "$report_query"
-    ct_psql -P null= -P footer=off -c "
-        SELECT figure, what, method, count(*) AS n,
-               round(percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric, 3) AS median,
-               round(min(value)::numeric, 3) AS min, round(max(value)::numeric, 3) AS max, unit
-        FROM bench.measurement WHERE what NOT LIKE 'warm-up%'
-        GROUP BY figure, what, method, unit ORDER BY min(no)"
+    if [ "$(ct_psql -At -c 'SELECT count(*) FROM bench.measurement')" != 0 ]; then
+        ct_psql -P null= -P footer=off -c "$report_query"
+        ct_psql -P null= -P footer=off -c "
+            SELECT figure, what, method, count(*) AS n,
+                   round(percentile_cont(0.5) WITHIN GROUP (ORDER BY value)::numeric, 3) AS median,
+                   round(min(value)::numeric, 3) AS min, round(max(value)::numeric, 3) AS max, unit
+            FROM bench.measurement WHERE what NOT LIKE 'warm-up%'
+            GROUP BY figure, what, method, unit ORDER BY min(no)"
+    fi
 } | tee "$out/report.txt"
 if "${PYTHON:-/usr/bin/python3}" -c 'import matplotlib' 2>/dev/null; then
     "${PYTHON:-/usr/bin/python3}" bench/report.py "$out" plots
