@@ -94,7 +94,7 @@ def room(server, results, name, k):
     """
     distance = "acos(greatest(0, 1 - d * d))" if name in ("rbf", "matern52") else "d"
     median, expansion = server.rows(f"""
-        WITH pair AS (SELECT q.id, {distance} AS t
+        WITH pair AS (SELECT s.id, {distance} AS t
                       FROM (SELECT q.id, p.pt <~> q.pt AS d
                             FROM (SELECT * FROM probe ORDER BY id LIMIT 16) q, data p) s),
              kth AS (SELECT id, (array_agg(t ORDER BY t))[{k}] AS r FROM pair GROUP BY id)
