@@ -34,41 +34,31 @@ import subprocess
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FLAGS = ["-O2", "-g", "-std=gnu99", "-ffp-contract=off", "-fno-math-errno", "-no-pie", "-static"]
 
-# Ports by kind of work, and how long each unit of it keeps one busy; sizes are 16, 32, 64 bytes of vector.
-# Throughputs of roots and quotients as measured (Golden Cove) or published.
+# By kind: ports and cycles up to 256 bits, and the same of 512 bits.  Cycles of
+# roots and quotients as measured (Golden Cove) or published.
 GOLDEN_COVE = {
-    "front": 6,
-    "load": lambda w: ("ABC", 1) if w < 64 else ("AB", 1),
-    "store": lambda w: ("ST", 1) if w < 64 else ("S", 1),
-    "scalar": lambda w: ("0156x", 1),
-    "branch": lambda w: ("06", 1),
-    "mul": lambda w: ("01", 1) if w < 64 else ("05", 1),
-    "add": lambda w: ("15", 1) if w < 64 else ("05", 1),
-    "logic": lambda w: ("015", 1) if w < 64 else ("05", 1),
-    "shuffle": lambda w: ("15", 1) if w < 64 else ("5", 1),
-    "lane": lambda w: ("5", 1),
-    "mask": lambda w: ("5", 1),
-    "kmask": lambda w: ("05", 1),
-    "root": lambda w: ("0", {16: 6, 32: 12, 64: 24}[w]),
-    "quotient": lambda w: ("0", {16: 4, 32: 8, 64: 16}[w]),
+    "load": ("ABC", 1, "AB", 1), "store": ("ST", 1, "S", 1), "scalar": ("0156x", 1, "", 0), "branch": ("06", 1, "", 0),
+    "mul": ("01", 1, "05", 1), "add": ("15", 1, "05", 1), "logic": ("015", 1, "05", 1), "shuffle": ("15", 1, "5", 1),
+    "lane": ("5", 1, "5", 1), "mask": ("5", 1, "5", 1), "kmask": ("05", 1, "05", 1),
+    "root": ("0", 12, "0", 24), "quotient": ("0", 8, "0", 16),
 }
 ZEN4 = {
-    "front": 6,
-    "load": lambda w: ("AB", 1) if w < 64 else ("AB", 2),
-    "store": lambda w: ("S", 1) if w < 64 else ("S", 2),
-    "scalar": lambda w: ("wxyz", 1),
-    "branch": lambda w: ("wz", 1),
-    "mul": lambda w: ("01", 1) if w < 64 else ("01", 2),
-    "add": lambda w: ("23", 1) if w < 64 else ("23", 2),
-    "logic": lambda w: ("0123", 1) if w < 64 else ("0123", 2),
-    "shuffle": lambda w: ("12", 1) if w < 64 else ("12", 2),
-    "lane": lambda w: ("12", 1) if w < 64 else ("12", 2),
-    "mask": lambda w: ("01", 1) if w < 64 else ("01", 2),
-    "kmask": lambda w: ("23", 1),
-    "root": lambda w: ("1", {16: 4.5, 32: 8.5, 64: 17}[w]),
-    "quotient": lambda w: ("1", {16: 3.5, 32: 5, 64: 10}[w]),
+    "load": ("AB", 1, "AB", 2), "store": ("S", 1, "S", 2), "scalar": ("wxyz", 1, "", 0), "branch": ("wz", 1, "", 0),
+    "mul": ("01", 1, "01", 2), "add": ("23", 1, "23", 2), "logic": ("0123", 1, "0123", 2), "shuffle": ("12", 1, "12", 2),
+    "lane": ("12", 1, "12", 2), "mask": ("01", 1, "01", 2), "kmask": ("23", 1, "23", 1),
+    "root": ("1", 8.5, "1", 17), "quotient": ("1", 5, "1", 10),
 }
 MODELS = {"Golden Cove": GOLDEN_COVE, "Zen 4": ZEN4}
+FRONT_END = 6       # operations a cycle, both
+
+
+def ports_and_cycles(model, kind, width):
+    """Where an operation runs on that many bytes, and how long it keeps a port busy."""
+    narrow, cycles, wide, wide_cycles = model[kind]
+    if width == 64:
+        return wide, wide_cycles
+    return narrow, cycles / 2 if width == 16 and kind in ("root", "quotient") else cycles
+
 
 # Kinds of vector instructions by the beginning of their names (without v); the first that fits.
 KINDS = [
@@ -167,13 +157,13 @@ def port_limit(executed, model):
         if not fused:
             uops += count
         elif previous.kind() == "scalar":
-            ports, cost = model["scalar"](16)
+            ports, cost = ports_and_cycles(model, "scalar", 16)
             load[ports] -= count * cost         # one operation with the branch
         for kind, width in i.work():
-            ports, cost = model[kind](width)
+            ports, cost = ports_and_cycles(model, kind, width)
             load[ports] += count * cost
         previous = i
-    best = (uops / model["front"], "front end")
+    best = (uops / FRONT_END, "front end")
     ports = sorted(set("".join(load)))
     for size in range(1, min(len(ports), 6) + 1):
         for chosen in itertools.combinations(ports, size):

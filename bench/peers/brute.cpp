@@ -19,10 +19,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <limits>
 #include <new>
 #include <string>
@@ -32,29 +29,7 @@
 #include <immintrin.h>
 #endif
 
-static std::vector<double>
-read_doubles(const char *name, size_t count)
-{
-	std::vector<double> v(count);
-	FILE	   *f = fopen(name, "rb");
-
-	if (!f || fread(v.data(), sizeof(double), count, f) != count)
-	{
-		fprintf(stderr, "could not read %s\n", name);
-		exit(1);
-	}
-	fclose(f);
-	return v;
-}
-
-static double
-processor_seconds()
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return t.tv_sec + 1e-9 * t.tv_nsec;
-}
+#include "common.h"
 
 /* Is any lane below the limit? */
 #ifdef __AVX512F__
@@ -165,8 +140,8 @@ run(char **argv)
 {
 	size_t		n = atol(argv[3]), d = atol(argv[4]), np = atol(argv[6]), k = atol(argv[7]);
 	int			repetitions = atoi(argv[8]);
-	std::vector<double> rows = read_doubles(argv[2], n * d);
-	std::vector<double> probes = read_doubles(argv[5], np * d);
+	std::vector<double> rows = read_file<double>(argv[2], n * d);
+	std::vector<double> probes = read_file<double>(argv[5], np * d);
 	Brute<T>	brute(rows, n, d);
 	std::vector<std::pair<T, int32_t>> best;
 	double		least = 1e300;

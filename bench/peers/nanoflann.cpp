@@ -12,13 +12,12 @@
  */
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
 #include <memory>
 #include <vector>
 
 #include <nanoflann.hpp>
+
+#include "common.h"
 
 struct Cloud
 {
@@ -29,30 +28,6 @@ struct Cloud
 	double kdtree_get_pt(size_t i, size_t j) const { return x[i * d + j]; }
 	template <class Box> bool kdtree_get_bbox(Box &) const { return false; }
 };
-
-static std::vector<double>
-read_doubles(const char *name, size_t count)
-{
-	std::vector<double> v(count);
-	FILE	   *f = fopen(name, "rb");
-
-	if (!f || fread(v.data(), sizeof(double), count, f) != count)
-	{
-		fprintf(stderr, "could not read %s\n", name);
-		exit(1);
-	}
-	fclose(f);
-	return v;
-}
-
-static double
-processor_seconds()
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return t.tv_sec + 1e-9 * t.tv_nsec;
-}
 
 /* the dimension is a constant where the library profits from one */
 template <int DIM, class Metric>
@@ -92,9 +67,9 @@ main(int argc, char **argv)
 		return 2;
 	cloud.n = atol(argv[2]);
 	cloud.d = atol(argv[3]);
-	cloud.x = read_doubles(argv[1], cloud.n * cloud.d);
+	cloud.x = read_file<double>(argv[1], cloud.n * cloud.d);
 	np = atol(argv[5]);
-	probes = read_doubles(argv[4], np * cloud.d);
+	probes = read_file<double>(argv[4], np * cloud.d);
 	k = atol(argv[6]);
 	repetitions = atoi(argv[7]);
 	if (cloud.d == 2)

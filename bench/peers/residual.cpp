@@ -20,14 +20,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <omp.h>
+
+#include "common.h"
 
 extern "C"
 {
@@ -43,30 +42,11 @@ extern "C"
 static const int QUERIES = 128;
 static const int ROWS = 1024;
 
-template <class T>
-static std::vector<T>
-read_file(const char *name, size_t count)
-{
-	std::vector<T> v(count);
-	FILE	   *f = fopen(name, "rb");
-
-	if (!f || fread(v.data(), sizeof(T), count, f) != count)
-	{
-		fprintf(stderr, "could not read %s\n", name);
-		exit(1);
-	}
-	fclose(f);
-	return v;
-}
-
 /* elapsed, or processor time where there is one thread */
 static double
 now()
 {
-	struct timespec t;
-
-	clock_gettime(omp_get_max_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-	return t.tv_sec + 1e-9 * t.tv_nsec;
+	return seconds(omp_get_max_threads() == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC);
 }
 
 /* points by column: coordinate j of point i is x[j * n + i] */
