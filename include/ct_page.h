@@ -216,6 +216,8 @@ extern void ct_box_of_points(CtIndex *index, int n, const double *points,
 							 CtBox *box);
 extern void ct_box_measure(CtIndex *index, CtNode *node, int link,
 						   const CtNode *child);
+extern bool ct_box_is_loose(CtIndex *index, const CtNode *node, int link,
+							const CtNode *child);
 extern bool ct_box_covers(CtIndex *index, const CtNode *node, int link,
 						  const CtNode *child);
 extern void ct_box_query(CtIndex *index, const double *point,

@@ -249,6 +249,24 @@ ct_box_covers(CtIndex *index, const CtNode *node, int link,
 	return true;
 }
 
+/* Is the box of a link larger than that of the page that it leads to? */
+bool
+ct_box_is_loose(CtIndex *index, const CtNode *node, int link,
+				const CtNode *child)
+{
+	CtBox		box;
+	CtBox		inner;
+
+	if (node->boxes == NULL)
+		return false;
+	get(index, node, link, &box);
+	ct_box_of_page(index, child, &inner);
+	for (int j = 0; j < index->point_size; j++)
+		if (box.lower[j] < inner.lower[j] || box.upper[j] > inner.upper[j])
+			return true;
+	return false;
+}
+
 /*
  * Says where a point is for ct_box_bounds(), which looks at it again where that
  * was not known.

@@ -7,8 +7,9 @@
  * A split that runs meanwhile may move rows, but only to pages that come
  * later: while vacuum runs (a flag in the metapage says so) freed pages are
  * not used again.  Then empty pages are taken out of the tree, children before
- * parents.  A freed page begins a new incarnation, by which scans that still
- * hold its number notice.
+ * parents, and boxes around pages that have lost rows are measured anew.  A
+ * freed page begins a new incarnation, by which scans that still hold its number
+ * notice.
  *
  * IDENTIFICATION
  *	  src/tree/ct_vacuum.c
@@ -27,6 +28,8 @@ typedef struct Vacuum
 	CtDeadCallback dead;
 	void	   *state;
 	CtVacuumCounts *counts;
+	uint8	   *cleaned;		/* bit by block: a leaf that has lost rows */
+	BlockNumber nbits;
 } Vacuum;
 
 /* Drops dead rows from a leaf; the page is released. */
@@ -69,6 +72,9 @@ clean_leaf(Vacuum *vacuum, CtPin pin)
 		}
 		leaf.header->nentries = kept;
 		ct_edit_commit(edit);
+		if (ct_pin_block(pin) < vacuum->nbits)
+			vacuum->cleaned[ct_pin_block(pin) / 8] |=
+				1 << ct_pin_block(pin) % 8;
 	}
 	ct_unpin(pin);
 	vacuum->counts->removed += ndead;
@@ -183,7 +189,7 @@ clean_block(Vacuum *vacuum, BlockNumber block)
 	ct_unpin(pin);
 }
 
-/* -------- empty pages -------- */
+/* -------- empty pages, boxes -------- */
 
 /*
  * Removes the link to an empty child, entries that led there and have no
@@ -297,11 +303,69 @@ free_if_empty(Vacuum *vacuum, BlockNumber block, int link, BlockNumber child)
 	return freed;
 }
 
-/* Frees the empty pages below a routing page. */
-static void
-free_empty_pages(Vacuum *vacuum, BlockNumber block)
+/*
+ * Measures the box around a child page anew, if there is one and it has become
+ * smaller; true if it has.  The child gets another version, so that an inserter
+ * on its way there, who found its point in the larger box, starts again (see
+ * src/README.md, section 7, race 3).
+ */
+static bool
+tighten_box(Vacuum *vacuum, BlockNumber block, int link, BlockNumber child)
 {
 	CtIndex    *index = vacuum->index;
+	CtPin		pin = ct_pin(index, block, CT_LOCK_EXCLUSIVE);
+	CtNode		node;
+	bool		loose = false;
+
+	if (ct_page_kind(ct_pin_page(pin)) == CT_PAGE_ROUTING)
+		ct_node_view(index, ct_pin_page(pin), &node);
+	if (ct_page_kind(ct_pin_page(pin)) == CT_PAGE_ROUTING && node.boxes &&
+		link < node.header->nchildren && node.links[link].block == child)
+	{
+		CtPin		child_pin = ct_pin(index, child, CT_LOCK_EXCLUSIVE);
+		CtNode		below;
+
+		if (ct_page_kind(ct_pin_page(child_pin)) !=
+			(node.header->height == 1 ? CT_PAGE_LEAF : CT_PAGE_ROUTING) ||
+			ct_node_header(ct_pin_page(child_pin))->version !=
+			node.links[link].version)
+			ct_page_corrupted(index, child,
+							  "The page differs from its parent's link.");
+		ct_node_view(index, ct_pin_page(child_pin), &below);
+		loose = ct_box_is_loose(index, &node, link, &below);
+		if (loose)
+		{
+			CtEdit	   *edit = ct_edit_begin(index);
+
+			ct_node_view(index, ct_edit_page(edit, pin, false), &node);
+			ct_node_view(index, ct_edit_page(edit, child_pin, false), &below);
+			ct_box_measure(index, &node, link, &below);
+			ct_node_new_version(&node, link, &below);
+			ct_edit_commit(edit);
+		}
+		ct_unpin(child_pin);
+	}
+	ct_unpin(pin);
+	return loose;
+}
+
+static bool
+was_cleaned(const Vacuum *vacuum, BlockNumber block)
+{
+	return block < vacuum->nbits &&
+		(vacuum->cleaned[block / 8] & 1 << block % 8) != 0;
+}
+
+/*
+ * Frees the empty pages below a routing page, and tightens the boxes around the
+ * others.  True if the page has lost a link, or one of its boxes has become
+ * smaller.
+ */
+static bool
+clean_below(Vacuum *vacuum, BlockNumber block)
+{
+	CtIndex    *index = vacuum->index;
+	bool		changed = false;
 
 	check_stack_depth();
 	for (int link = 0;; link++)
@@ -310,27 +374,33 @@ free_empty_pages(Vacuum *vacuum, BlockNumber block)
 		CtNode		node;
 		BlockNumber child;
 		bool		lowest;
+		bool		child_changed;
 
 		ct_vacuum_delay_point();
 		pin = ct_pin(index, block, CT_LOCK_SHARE);
 		if (ct_page_kind(ct_pin_page(pin)) != CT_PAGE_ROUTING)
 		{
 			ct_unpin(pin);
-			return;
+			return changed;
 		}
 		ct_node_view(index, ct_pin_page(pin), &node);
 		if (link >= node.header->nchildren)
 		{
 			ct_unpin(pin);
-			return;
+			return changed;
 		}
 		child = node.links[link].block;
 		lowest = node.header->height == 1;
 		ct_unpin(pin);
-		if (!lowest)
-			free_empty_pages(vacuum, child);
+		child_changed = lowest ? was_cleaned(vacuum, child) :
+			clean_below(vacuum, child);
 		if (free_if_empty(vacuum, block, link, child))
+		{
 			link--;				/* another link has taken its place */
+			changed = true;
+		}
+		else if (child_changed && tighten_box(vacuum, block, link, child))
+			changed = true;
 	}
 }
 
@@ -442,12 +512,15 @@ void
 ct_vacuum(CtIndex *index, CtDeadCallback dead, void *state,
 		  CtVacuumCounts *counts)
 {
-	Vacuum		vacuum = {index, dead, state, counts};
+	Vacuum		vacuum = {index, dead, state, counts, NULL, 0};
 	BlockNumber block = CT_ROOT_BLOCK;
 	BlockNumber nblocks;
 
 	memset(counts, 0, sizeof(CtVacuumCounts));
 	ct_index_refresh(index);
+	vacuum.nbits = ct_block_count(index);
+	vacuum.cleaned = palloc_extended(vacuum.nbits / 8 + 1,
+									 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	ct_meta_set_vacuuming(index, true);
 	while (block < (nblocks = ct_block_count_locked(index)))
 		for (; block < nblocks; block++)
@@ -456,7 +529,7 @@ ct_vacuum(CtIndex *index, CtDeadCallback dead, void *state,
 			clean_block(&vacuum, block);
 		}
 	if ((dead || counts->rows == 0) && index->meta.dims > 0)
-		free_empty_pages(&vacuum, CT_ROOT_BLOCK);
+		clean_below(&vacuum, CT_ROOT_BLOCK);
 	if (counts->rows == 0 && index->meta.dims > 0 && ct_meta_free_dims(index) &&
 		counts->vector_pages > 0)
 		free_lost_pages(&vacuum);
@@ -467,4 +540,5 @@ ct_vacuum(CtIndex *index, CtDeadCallback dead, void *state,
 						  counts->routing_pages, counts->leaf_pages);
 	counts->pages = nblocks;
 	ct_finish_free_space(index);
+	pfree(vacuum.cleaned);
 }
