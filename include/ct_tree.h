@@ -144,7 +144,8 @@ extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
 typedef struct CtBulk CtBulk;
 
 extern CtBulk *ct_bulk_begin(CtIndex *index, Size memory, int nthreads);
-extern void ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid);
+extern void ct_bulk_add(CtBulk *bulk, const void *vector,
+						const ItemPointerData *tid);
 extern void ct_bulk_finish(CtBulk *bulk, void (*phase) (int));
 
 /* ct_vacuum.c */

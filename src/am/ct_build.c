@@ -12,32 +12,32 @@
 
 #include <unistd.h>
 
-#include "access/tableam.h"
 #include "access/xloginsert.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
-#include "nodes/execnodes.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
 #include "pgstat.h"
+#include "port/atomics.h"
 #include "storage/bufmgr.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "ct_am.h"
+#include "ct_build.h"
 #include "ct_tree.h"
 
+/* rows read between two reports of progress */
+#define REPORT_ROWS		1024
+
+/* The sink of a build: takes rows, in the order of the table, for the tree. */
 typedef struct BuildState
 {
-	Relation	heap;
-	Relation	rel;
+	CtRowSink	sink;
 	CtIndex    *index;
-	const CtOpclass *opclass;
 	CtBulk	   *bulk;
 	MemoryContext context;
 	int			nthreads;
-	double	   *point;
 	double		rows;
 	double		nulls;
 } BuildState;
@@ -127,21 +127,77 @@ report_phase(int phase)
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, phase);
 }
 
+/* -------- reading the table -------- */
+
+/* Counts rows; tells who watches how many there are by now. */
 static void
-build_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull,
-		  bool alive, void *arg)
+report_rows(CtTableReader *reader)
 {
-	BuildState *state = arg;
-	CtIndex    *index = state->index;
-	int			dims;
+	uint64		seen = pg_atomic_add_fetch_u64(reader->seen, reader->pending);
+
+	reader->pending = 0;
+	if (reader->progress)
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, seen);
+}
+
+static void
+read_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull,
+		 bool alive, void *arg)
+{
+	CtTableReader *reader = arg;
+	CtPointRef	point;
 
 	if (isnull[0])
+		reader->sink->take(reader->sink, 0, NULL, tid);
+	else
+	{
+		bool		as_float;
+
+		ct_point_open(values[0], reader->opclass->column_type, &point);
+		as_float = reader->opclass->element == CT_ELEMENT_FLOAT4 &&
+			reader->opclass->metric != CT_METRIC_RESIDUAL;
+		reader->sink->take(reader->sink, point.dim, as_float ?
+						   (const void *) point.f32 : ct_point_f64(&point),
+						   tid);
+		ct_point_close(&point);
+	}
+	if (++reader->pending == REPORT_ROWS)
+		report_rows(reader);
+}
+
+/*
+ * Hands the rows of the table, or of one process's share of a parallel scan, to
+ * the reader's sink.  The order does not depend on where other scans are, so
+ * that the tree does not either.  Returns how many live rows there are.
+ */
+double
+ct_build_read(CtTableReader *reader, TableScanDesc scan)
+{
+	double		rows;
+
+	reader->opclass = ct_opclass(reader->rel);
+	reader->pending = 0;
+	rows = table_index_build_scan(reader->heap, reader->rel, reader->info,
+								  scan != NULL, reader->progress, read_row,
+								  reader, scan);
+	report_rows(reader);
+	return rows;
+}
+
+/* -------- building -------- */
+
+static void
+take_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
+{
+	BuildState *state = (BuildState *) sink;
+	CtIndex    *index = state->index;
+
+	if (dims == 0)
 	{
 		ct_nulls_insert(index, tid);
 		state->nulls++;
 		return;
 	}
-	dims = ct_point_read(values[0], state->opclass->column_type, state->point);
 	if (index->meta.dims == 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state->context);
@@ -154,10 +210,30 @@ build_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull,
 	}
 	if (dims != index->meta.dims)
 		ct_dims_mismatch(index->meta.dims, dims);
-	ct_bulk_add(state->bulk, state->point, tid);
+	ct_bulk_add(state->bulk, vector, tid);
 	state->rows++;
-	pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE,
-								 (int64) (state->rows + state->nulls));
+}
+
+/* Reads the table, by so many worker processes besides this one. */
+static double
+load_rows(BuildState *state, Relation heap, Relation rel,
+		  struct IndexInfo *info, int nworkers)
+{
+	CtTableReader reader = {0};
+	pg_atomic_uint64 seen;
+	double		rows;
+
+	if (nworkers > 0 &&
+		ct_build_read_parallel(heap, rel, info, nworkers, &state->sink, &rows))
+		return rows;
+	pg_atomic_init_u64(&seen, 0);
+	reader.heap = heap;
+	reader.rel = rel;
+	reader.info = info;
+	reader.sink = &state->sink;
+	reader.seen = &seen;
+	reader.progress = true;
+	return ct_build_read(&reader, NULL);
 }
 
 IndexBuildResult *
@@ -167,32 +243,29 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 	BuildState	state = {0};
 	CtMetaData	meta;
 	const CtModel *model;
+	int			nworkers;
 	double		rows;
 
 	if (RelationGetNumberOfBlocks(rel) != 0)
 		elog(ERROR, "index \"%s\" already contains data",
 			 RelationGetRelationName(rel));
 
-	state.heap = heap;
-	state.rel = rel;
-	state.opclass = ct_opclass(rel);
+	state.sink.take = take_row;
 	state.context = AllocSetContextCreate(CurrentMemoryContext,
 										  "Cover tree build context",
 										  ALLOCSET_DEFAULT_SIZES);
-	state.nthreads = 1 +
-		plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(rel));
-	state.nthreads = Min(state.nthreads,
+	nworkers = plan_create_index_workers(RelationGetRelid(heap),
+										 RelationGetRelid(rel));
+	state.nthreads = Min(nworkers + 1,
 						 Max((int) sysconf(_SC_NPROCESSORS_ONLN), 1));
-	state.point = palloc(sizeof(double) * CT_MAX_DIMS);
 
-	model = fill_meta(rel, state.opclass, &meta);
+	model = fill_meta(rel, ct_opclass(rel), &meta);
 	write_empty(rel, MAIN_FORKNUM, &meta, model, false);
 	state.index = ct_index_open(rel);
 	state.index->unlogged_build = true;
 
 	report_phase(CT_PHASE_LOAD);
-	rows = table_index_build_scan(heap, rel, info, true, true, build_row,
-								  &state, NULL);
+	rows = load_rows(&state, heap, rel, info, nworkers);
 	if (state.bulk)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state.context);
@@ -203,7 +276,6 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 	ct_meta_update_counts(state.index, state.rows, state.nulls, 0, 0);
 	report_phase(CT_PHASE_LOG);
 	ct_log_build(state.index);
-	pfree(state.point);
 	MemoryContextDelete(state.context);
 
 	result->heap_tuples = rows;

@@ -315,21 +315,12 @@ ct_bulk_reset(CtBulk *bulk)
 	bulk->nodes = NULL;
 }
 
-/* Adds a row; point is its coordinates. */
+/* Adds a row; vector is its coordinates in the form in which rows arrive. */
 void
-ct_bulk_add(CtBulk *bulk, const double *point, ItemPointer tid)
+ct_bulk_add(CtBulk *bulk, const void *vector, const ItemPointerData *tid)
 {
-	CtIndex    *index = bulk->index;
-	const char *vector = (const char *) point;
-
 	if (bulk->n == bulk->limit && bulk->spool == NULL)
 		start_spool(bulk);
-	if (index->space.element == CT_ELEMENT_FLOAT4)
-	{
-		for (int j = 0; j < index->meta.dims; j++)
-			((float *) bulk->arrival)[j] = (float) point[j];
-		vector = bulk->arrival;
-	}
 	if (bulk->spool)
 	{
 		ct_spool_add(bulk->spool, &bulk->spooled, vector, tid);

@@ -1,0 +1,325 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_build_parallel.c
+ *	  Reading a table for a build by several processes.
+ *
+ * This process (the leader) and its workers share one scan.  Each writes the
+ * rows that it reads to temporary files (ct_gather.c); when the table has
+ * been read, the leader merges them and hands the rows to the tree, in the
+ * order in which it would have met them alone.  So the index is the same
+ * whatever the number of workers.
+ *
+ * A value that is no point raises its error where it is read; the leader
+ * raises it again for the client.  The dimension is that of the row that
+ * comes first in any process.
+ *
+ * IDENTIFICATION
+ *	  src/am/ct_build_parallel.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "executor/instrument.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "storage/sharedfileset.h"
+#include "tcop/tcopprot.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "ct_build.h"
+#include "ct_gather.h"
+#include "ct_tree.h"
+
+#define KEY_SHARED		UINT64CONST(0xC711000000000001)
+#define KEY_SCAN		UINT64CONST(0xC711000000000002)
+#define KEY_QUERY		UINT64CONST(0xC711000000000003)
+#define KEY_WAL			UINT64CONST(0xC711000000000004)
+#define KEY_BUFFERS		UINT64CONST(0xC711000000000005)
+
+/* what one process has read; written before it ends, read afterwards */
+typedef struct Outcome
+{
+	double		rows;			/* alive in the table */
+	uint64		points;			/* in its files */
+	uint64		nulls;
+	bool		broken_hot_chain;
+} Outcome;
+
+typedef struct BuildShared
+{
+	Oid			heap;
+	Oid			rel;
+	bool		concurrent;
+	pg_atomic_uint32 dims;		/* of the first point seen, or 0 */
+	pg_atomic_uint64 seen;
+	SharedFileSet files;
+	Outcome		outcomes[FLEXIBLE_ARRAY_MEMBER];	/* leader, workers */
+} BuildShared;
+
+/* The sink of one process. */
+typedef struct Participant
+{
+	CtRowSink	sink;
+	BuildShared *shared;
+	CtIndex    *index;
+	CtGatherWriter *points;
+	CtGatherWriter *nulls;
+	int			dims;			/* 0 before the first point */
+	size_t		vector_bytes;
+} Participant;
+
+PGDLLEXPORT void covertree_build_worker(dsm_segment *segment, shm_toc *toc);
+
+/* -------- all processes -------- */
+
+/* Bytes of a point in the form in which a build takes it. */
+static size_t
+bytes_of_point(const CtOpclass *opclass, int dims)
+{
+	bool		as_float = opclass->element == CT_ELEMENT_FLOAT4 &&
+		opclass->metric != CT_METRIC_RESIDUAL;
+
+	return dims * (as_float ? sizeof(float) : sizeof(double));
+}
+
+/* The dimension of the first point; all processes must agree on it. */
+static void
+settle_dims(Participant *participant, int dims)
+{
+	uint32		first = 0;
+
+	ct_check_dims(participant->index, dims);
+	if (!pg_atomic_compare_exchange_u32(&participant->shared->dims, &first,
+										dims) && first != (uint32) dims)
+		ct_dims_mismatch(first, dims);
+	participant->dims = dims;
+	participant->vector_bytes = bytes_of_point(ct_opclass(participant->index->rel),
+											   dims);
+}
+
+static void
+write_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
+{
+	Participant *participant = (Participant *) sink;
+
+	if (dims == 0)
+	{
+		ct_gather_add(participant->nulls, NULL, 0, tid);
+		return;
+	}
+	if (participant->dims == 0)
+		settle_dims(participant, dims);
+	if (dims != participant->dims)
+		ct_dims_mismatch(participant->dims, dims);
+	ct_gather_add(participant->points, vector, participant->vector_bytes, tid);
+}
+
+/* Reads this process's share of the table. */
+static void
+participate(BuildShared *shared, ParallelTableScanDesc scan, Relation heap,
+			Relation rel, struct IndexInfo *info, int process)
+{
+	Participant participant = {{write_row}, shared};
+	CtTableReader reader = {heap, rel, info, &participant.sink, &shared->seen};
+	Outcome    *outcome = &shared->outcomes[process];
+	FileSet    *files = &shared->files.fs;
+
+	participant.index = ct_index_open(rel);
+	participant.points = ct_gather_create(files, CT_GATHER_ROWS, process);
+	participant.nulls = ct_gather_create(files, CT_GATHER_NULLS, process);
+	reader.progress = process == 0;
+	outcome->rows = ct_build_read(&reader, table_beginscan_parallel(heap, scan));
+	outcome->points = ct_gather_export(participant.points);
+	outcome->nulls = ct_gather_export(participant.nulls);
+	outcome->broken_hot_chain = info->ii_BrokenHotChain;
+	pfree(participant.index);
+}
+
+/* The main function of a worker. */
+void
+covertree_build_worker(dsm_segment *segment, shm_toc *toc)
+{
+	BuildShared *shared = shm_toc_lookup(toc, KEY_SHARED, false);
+	WalUsage   *wal = shm_toc_lookup(toc, KEY_WAL, false);
+	BufferUsage *buffers = shm_toc_lookup(toc, KEY_BUFFERS, false);
+	LOCKMODE	heap_lock = shared->concurrent ? ShareUpdateExclusiveLock :
+		ShareLock;
+	LOCKMODE	index_lock = shared->concurrent ? RowExclusiveLock :
+		AccessExclusiveLock;
+	struct IndexInfo *info;
+	Relation	heap;
+	Relation	rel;
+
+	debug_query_string = shm_toc_lookup(toc, KEY_QUERY, true);
+	pgstat_report_activity(STATE_RUNNING, debug_query_string);
+	heap = table_open(shared->heap, heap_lock);
+	rel = index_open(shared->rel, index_lock);
+	info = BuildIndexInfo(rel);
+	info->ii_Concurrent = shared->concurrent;
+	SharedFileSetAttach(&shared->files, segment);
+
+	InstrStartParallelQuery();
+	participate(shared, shm_toc_lookup(toc, KEY_SCAN, false), heap, rel, info,
+				ParallelWorkerNumber + 1);
+	InstrEndParallelQuery(&buffers[ParallelWorkerNumber],
+						  &wal[ParallelWorkerNumber]);
+	index_close(rel, index_lock);
+	table_close(heap, heap_lock);
+}
+
+/* -------- the leader -------- */
+
+/* Adds a chunk of shared memory to those that will be allocated. */
+static void
+estimate(ParallelContext *context, Size bytes)
+{
+	shm_toc_estimate_chunk(&context->estimator, bytes);
+	shm_toc_estimate_keys(&context->estimator, 1);
+}
+
+static void *
+allocate(ParallelContext *context, uint64 key, Size bytes)
+{
+	void	   *chunk = shm_toc_allocate(context->toc, bytes);
+
+	memset(chunk, 0, bytes);
+	shm_toc_insert(context->toc, key, chunk);
+	return chunk;
+}
+
+/*
+ * Makes a parallel context with all that workers need.  Without shared memory
+ * to be had, its seg is NULL.
+ */
+static ParallelContext *
+make_context(Relation heap, Relation rel, bool concurrent, Snapshot snapshot,
+			 int nworkers)
+{
+	ParallelContext *context = CreateParallelContext("covertree",
+													 "covertree_build_worker",
+													 nworkers);
+	Size		shared_bytes = offsetof(BuildShared, outcomes) +
+		sizeof(Outcome) * (nworkers + 1);
+	Size		scan_bytes = table_parallelscan_estimate(heap, snapshot);
+	Size		query_bytes = debug_query_string ?
+		strlen(debug_query_string) + 1 : 0;
+	ParallelTableScanDesc scan;
+	BuildShared *shared;
+
+	estimate(context, shared_bytes);
+	estimate(context, scan_bytes);
+	estimate(context, query_bytes);
+	estimate(context, sizeof(WalUsage) * nworkers);
+	estimate(context, sizeof(BufferUsage) * nworkers);
+	InitializeParallelDSM(context);
+	if (context->seg == NULL)
+		return context;
+
+	shared = allocate(context, KEY_SHARED, shared_bytes);
+	shared->heap = RelationGetRelid(heap);
+	shared->rel = RelationGetRelid(rel);
+	shared->concurrent = concurrent;
+	pg_atomic_init_u32(&shared->dims, 0);
+	pg_atomic_init_u64(&shared->seen, 0);
+	SharedFileSetInit(&shared->files, context->seg);
+
+	/* from the first block on, so that every process gets rising ones */
+	scan = allocate(context, KEY_SCAN, scan_bytes);
+	table_parallelscan_initialize(heap, scan, snapshot);
+	scan->phs_syncscan = false;
+	if (query_bytes > 0)
+		memcpy(allocate(context, KEY_QUERY, query_bytes), debug_query_string,
+			   query_bytes);
+	allocate(context, KEY_WAL, sizeof(WalUsage) * nworkers);
+	allocate(context, KEY_BUFFERS, sizeof(BufferUsage) * nworkers);
+	return context;
+}
+
+/* Hands what all processes have written to the sink, points first. */
+static void
+merge(BuildShared *shared, int nprocesses, const CtOpclass *opclass,
+	  CtRowSink *sink)
+{
+	uint64	   *counts = palloc(sizeof(uint64) * nprocesses);
+	int			dims = pg_atomic_read_u32(&shared->dims);
+	size_t		vector_bytes = bytes_of_point(opclass, dims);
+
+	for (int kind = CT_GATHER_ROWS; kind <= CT_GATHER_NULLS; kind++)
+	{
+		bool		points = kind == CT_GATHER_ROWS;
+		CtGatherReader *reader;
+		ItemPointerData tid;
+		const char *vector;
+
+		for (int p = 0; p < nprocesses; p++)
+			counts[p] = points ? shared->outcomes[p].points :
+				shared->outcomes[p].nulls;
+		reader = ct_gather_open(&shared->files.fs, kind, nprocesses, counts,
+								points ? vector_bytes : 0);
+		while ((vector = ct_gather_next(reader, &tid)) != NULL)
+			sink->take(sink, points ? dims : 0, vector, &tid);
+		ct_gather_close(reader);
+	}
+	pfree(counts);
+}
+
+/* Adds what the workers did to this process's own counters. */
+static void
+add_usage(ParallelContext *context)
+{
+	WalUsage   *wal = shm_toc_lookup(context->toc, KEY_WAL, false);
+	BufferUsage *buffers = shm_toc_lookup(context->toc, KEY_BUFFERS, false);
+
+	for (int i = 0; i < context->nworkers_launched; i++)
+		InstrAccumParallelQuery(&buffers[i], &wal[i]);
+}
+
+/*
+ * Reads the table by this process and up to nworkers others, and hands the
+ * rows to the sink, in the order of the table.  *rows receives the number of
+ * live ones.  Returns false, having done nothing, if no worker is to be had.
+ */
+bool
+ct_build_read_parallel(Relation heap, Relation rel, struct IndexInfo *info,
+					   int nworkers, CtRowSink *sink, double *rows)
+{
+	ParallelContext *context;
+	Snapshot	snapshot = SnapshotAny;
+	bool		launched;
+
+	EnterParallelMode();
+	if (info->ii_Concurrent)
+		snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	context = make_context(heap, rel, info->ii_Concurrent, snapshot, nworkers);
+	if (context->seg != NULL)
+		LaunchParallelWorkers(context);
+	launched = context->nworkers_launched > 0;
+	if (launched)
+	{
+		BuildShared *shared = shm_toc_lookup(context->toc, KEY_SHARED, false);
+
+		participate(shared, shm_toc_lookup(context->toc, KEY_SCAN, false),
+					heap, rel, info, 0);
+		WaitForParallelWorkersToFinish(context);
+		add_usage(context);
+		*rows = 0.0;
+		for (int p = 0; p <= nworkers; p++)
+		{
+			*rows += shared->outcomes[p].rows;
+			if (shared->outcomes[p].broken_hot_chain)
+				info->ii_BrokenHotChain = true;
+		}
+		merge(shared, nworkers + 1, ct_opclass(rel), sink);
+	}
+	if (info->ii_Concurrent)
+		UnregisterSnapshot(snapshot);
+	DestroyParallelContext(context);
+	ExitParallelMode();
+	return launched;
+}
