@@ -24,6 +24,7 @@ REGRESS = \
 	orders \
 	insert \
 	build \
+	build_parallel \
 	delete_vacuum \
 	null \
 	options \

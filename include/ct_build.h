@@ -28,6 +28,8 @@ typedef struct CtRowSink
 	 */
 	void		(*take) (struct CtRowSink *sink, int dims, const void *vector,
 						 ItemPointer tid);
+
+	double		expected;		/* rows, if that is known, else 0 */
 } CtRowSink;
 
 /* Who reads a table. */
@@ -49,8 +51,13 @@ typedef struct CtTableReader
 extern double ct_build_read(CtTableReader *reader, TableScanDesc scan);
 
 /* ct_build_parallel.c */
-extern bool ct_build_read_parallel(Relation heap, Relation rel,
-								   struct IndexInfo *info, int nworkers,
-								   CtRowSink *sink, double *rows);
+typedef struct CtParallelBuild CtParallelBuild;
+
+extern CtParallelBuild *ct_parallel_begin(Relation heap, Relation rel,
+										  struct IndexInfo *info,
+										  int nworkers, bool log);
+extern double ct_parallel_read(CtParallelBuild *build, CtRowSink *sink);
+extern void ct_parallel_page_written(void *build, BlockNumber block);
+extern BlockNumber ct_parallel_end(CtParallelBuild *build);
 
 #endif							/* CT_BUILD_H */

@@ -35,6 +35,16 @@ typedef struct CtBulkNode
 	double		parent_radius;	/* what the parent kept after that step */
 } CtBulkNode;
 
+/* a growing list of nodes that threads can use without PostgreSQL */
+typedef struct CtNodeList
+{
+	CtBulkNode *nodes;
+	size_t		n;
+	size_t		size;
+	size_t		opened;			/* this many are cells by now */
+	bool		failed;			/* out of memory */
+} CtNodeList;
+
 /*
  * A pivot above the trees of several parts of the rows, or above other
  * branches, all of which are its children by grouping entries.  Its pivot is
@@ -101,6 +111,33 @@ extern void ct_bulk_swap_first(CtBulk *bulk, size_t row);
 extern void ct_bulk_build(CtBulk *bulk);
 extern double ct_bulk_radius(const CtBulk *bulk, const double *point);
 extern void ct_bulk_reset(CtBulk *bulk);
+extern void ct_bulk_out_of_memory(void) pg_attribute_noreturn();
+extern bool ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number,
+						  bool shared);
+
+/* ct_range.c */
+
+/* ranges of more rows than this can be shared by all threads */
+#define CT_LARGE_RANGE		65536
+
+extern void ct_range_distances(const CtBulk *bulk, const double *query,
+							   size_t first, size_t n, bool by_place,
+							   double *dist);
+extern void ct_range_start(CtBulk *bulk, double *query);
+extern size_t ct_range_add_pivot(CtBulk *bulk, size_t first, size_t n,
+								 int number, size_t pivot, double *query,
+								 bool shared, bool by_place);
+extern size_t ct_range_farthest(CtBulk *bulk, size_t first, size_t n,
+								bool shared);
+extern double ct_range_radius(CtBulk *bulk, size_t first, size_t n,
+							  bool shared);
+extern bool ct_range_permute(CtBulk *bulk, size_t first, size_t n, int k,
+							 const int *rank, const uint32 *pivots,
+							 size_t *start, bool shared);
+
+/* ct_grow.c */
+extern CtBulkNode *ct_add_node(CtNodeList *list);
+extern void ct_grow_nodes(CtBulk *bulk);
 
 /* ct_divide.c */
 extern size_t ct_divide_extent(const CtBulk *bulk);

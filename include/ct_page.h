@@ -48,7 +48,10 @@ typedef struct CtIndex
 	int			group_pages;
 	CtLayout	leaf;
 	CtLayout	routing;
-	bool		unlogged_build; /* pages are logged when the build ends */
+	bool		unlogged_build; /* pages are logged when the build ends, or */
+	void		(*page_written) (void *arg, BlockNumber block); /* when this
+																 * is told, */
+	void	   *page_written_arg;	/* with this argument, or NULL */
 	BlockNumber vector_hint;	/* vector page filled last, or invalid */
 	BlockNumber nblocks;		/* the index had at least so many pages */
 } CtIndex;
@@ -164,7 +167,9 @@ extern bool ct_shape_is_current(CtIndex *index);
 extern CtEdit *ct_edit_begin(CtIndex *index);
 extern Page ct_edit_page(CtEdit *edit, CtPin pin, bool whole);
 extern void ct_edit_commit(CtEdit *edit);
-extern void ct_log_build(CtIndex *index);
+extern BlockNumber ct_append_page(CtIndex *index, const PGAlignedBlock *page);
+extern void ct_log_pages(Relation rel, BlockNumber from, BlockNumber to);
+extern void ct_log_build(CtIndex *index, BlockNumber logged);
 
 /* ct_node.c */
 extern void ct_layout_init(CtIndex *index);

@@ -143,7 +143,8 @@ extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
 /* ct_bulk.c */
 typedef struct CtBulk CtBulk;
 
-extern CtBulk *ct_bulk_begin(CtIndex *index, Size memory, int nthreads);
+extern CtBulk *ct_bulk_begin(CtIndex *index, Size memory, int nworkers,
+							 double expected);
 extern void ct_bulk_add(CtBulk *bulk, const void *vector,
 						const ItemPointerData *tid);
 extern void ct_bulk_finish(CtBulk *bulk, void (*phase) (int));

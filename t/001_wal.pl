@@ -126,6 +126,15 @@ $primary->safe_psql('postgres',
 	  INSERT INTO paged SELECT * FROM ct_cloud('gauss', 500, 3)});
 both_ok('rebuilt');
 
+# A worker logs most pages, while others are written.
+$primary->safe_psql('postgres', q{
+INSERT INTO built SELECT 30000 + id, pt FROM ct_cloud('uniform', 30000, 3, 5);
+ALTER TABLE built SET (parallel_workers = 2);
+SET max_parallel_maintenance_workers = 2;
+REINDEX INDEX built_pt;
+});
+both_ok('rebuilt by workers');
+
 # The standby takes over where the primary stopped.
 $standby->promote;
 $standby->safe_psql('postgres', q{

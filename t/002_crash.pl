@@ -69,6 +69,56 @@ foreach ([ 'crash', 0 ], [ 'crash', 50_000 ], [ 'crash', 150_000 ],
 	exact_ok($node, $table, $queries{$table}, "$table, build");
 }
 
+# Nor does one whose table is read by several processes, whichever is killed.
+# The second one takes so long that its workers are there to be killed.
+$node->safe_psql('postgres', q{
+ALTER TABLE crash SET (parallel_workers = 2);
+CREATE FUNCTION slow(pt double precision[]) RETURNS double precision[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+	PERFORM pg_sleep(0.01);
+	RETURN pt;
+END $$;
+});
+foreach ([ 'leader', 'leader_pid IS NULL', ('REINDEX INDEX crash_pt') x 100 ],
+	[ 'worker', 'leader_pid IS NOT NULL', 'CREATE INDEX ON crash USING covertree (slow(pt))' ])
+{
+	my ($who, $condition, @sql) = @$_;
+	my $session = background_sql($node, 'build', [ 'SET max_parallel_maintenance_workers = 2', @sql ]);
+
+	# a worker there is, and so temporary files are
+	$node->poll_query_until('postgres', q{
+		SELECT count(*) > 0 FROM pg_stat_activity
+		WHERE application_name = 'build' AND leader_pid IS NOT NULL});
+	ok(crash_backend($node, 'build', $condition), "killed the $who of a parallel build");
+	$session->finish;
+	whole_ok($node, 'crash', "$who of a parallel build");
+	exact_ok($node, 'crash', $queries{crash}, "$who of a parallel build");
+}
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_ls_dir('base/pgsql_tmp', true, false)}),
+	'0', 'no temporary files are left');
+
+# Nor does one that is cancelled, whatever it was doing.
+foreach my $delay (0, 20_000, 50_000, 100_000, 200_000)
+{
+	my $session = background_sql($node, 'build', [ q{
+		DO $$ BEGIN FOR i IN 1 .. 100 LOOP REINDEX INDEX crash_pt; END LOOP; END $$} ]);
+
+	$node->poll_query_until('postgres', q{
+		SELECT count(*) > 0 FROM pg_stat_progress_create_index});
+	usleep($delay);
+	is($node->safe_psql('postgres', q{
+			SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+			WHERE application_name = 'build' AND leader_pid IS NULL}),
+		't', "cancelled a parallel build after $delay microseconds");
+	$session->finish;
+}
+whole_ok($node, 'crash', 'cancelled builds');
+exact_ok($node, 'crash', $queries{crash}, 'cancelled builds');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_ls_dir('base/pgsql_tmp', true, false)}),
+	'0', 'no temporary files of theirs are left');
+$node->safe_psql('postgres', 'ALTER TABLE crash RESET (parallel_workers)');
+
 # Rows that were committed are there, and the tree is whole, wherever the
 # crash fell between the records of one insertion.
 my $first = 100000;

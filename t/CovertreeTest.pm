@@ -145,8 +145,10 @@ sub crash_backend
 		SELECT count(*) > 0 FROM pg_stat_activity a
 		WHERE application_name = '$name' AND $condition})
 	  or die "no backend $name";
-	my $pid = $node->safe_psql('postgres',
-		"SELECT pid FROM pg_stat_activity WHERE application_name = '$name'");
+	# parallel workers have the name of their leader
+	my $pid = $node->safe_psql('postgres', qq{
+		SELECT pid FROM pg_stat_activity a WHERE application_name = '$name'
+		ORDER BY CASE WHEN $condition THEN 1 ELSE 2 END, leader_pid NULLS FIRST LIMIT 1});
 	my $started = $node->safe_psql('postgres',
 		'SELECT pg_postmaster_start_time()');
 	my $killed = $pid ? kill('KILL', $pid) : 0;

@@ -10,8 +10,6 @@
  */
 #include "ct_compat.h"
 
-#include <unistd.h>
-
 #include "access/xloginsert.h"
 #include "catalog/index.h"
 #include "commands/progress.h"
@@ -37,7 +35,7 @@ typedef struct BuildState
 	CtIndex    *index;
 	CtBulk	   *bulk;
 	MemoryContext context;
-	int			nthreads;
+	int			nworkers;		/* wanted */
 	double		rows;
 	double		nulls;
 } BuildState;
@@ -205,7 +203,7 @@ take_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
 		ct_check_dims(index, dims);
 		ct_meta_set_dims(index, dims);
 		state->bulk = ct_bulk_begin(index, maintenance_work_mem * (Size) 1024,
-									state->nthreads);
+									state->nworkers, sink->expected);
 		MemoryContextSwitchTo(old);
 	}
 	if (dims != index->meta.dims)
@@ -214,23 +212,15 @@ take_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
 	state->rows++;
 }
 
-/* Reads the table, by so many worker processes besides this one. */
+/* Reads the table without other processes. */
 static double
-load_rows(BuildState *state, Relation heap, Relation rel,
-		  struct IndexInfo *info, int nworkers)
+read_alone(Relation heap, Relation rel, struct IndexInfo *info,
+		   CtRowSink *sink)
 {
-	CtTableReader reader = {0};
+	CtTableReader reader = {heap, rel, info, sink};
 	pg_atomic_uint64 seen;
-	double		rows;
 
-	if (nworkers > 0 &&
-		ct_build_read_parallel(heap, rel, info, nworkers, &state->sink, &rows))
-		return rows;
 	pg_atomic_init_u64(&seen, 0);
-	reader.heap = heap;
-	reader.rel = rel;
-	reader.info = info;
-	reader.sink = &state->sink;
 	reader.seen = &seen;
 	reader.progress = true;
 	return ct_build_read(&reader, NULL);
@@ -243,7 +233,8 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 	BuildState	state = {0};
 	CtMetaData	meta;
 	const CtModel *model;
-	int			nworkers;
+	CtParallelBuild *parallel = NULL;
+	BlockNumber logged = 0;
 	double		rows;
 
 	if (RelationGetNumberOfBlocks(rel) != 0)
@@ -251,13 +242,12 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 			 RelationGetRelationName(rel));
 
 	state.sink.take = take_row;
+	state.sink.expected = Max(heap->rd_rel->reltuples, 0.0);
 	state.context = AllocSetContextCreate(CurrentMemoryContext,
 										  "Cover tree build context",
 										  ALLOCSET_DEFAULT_SIZES);
-	nworkers = plan_create_index_workers(RelationGetRelid(heap),
-										 RelationGetRelid(rel));
-	state.nthreads = Min(nworkers + 1,
-						 Max((int) sysconf(_SC_NPROCESSORS_ONLN), 1));
+	state.nworkers = plan_create_index_workers(RelationGetRelid(heap),
+											   RelationGetRelid(rel));
 
 	model = fill_meta(rel, ct_opclass(rel), &meta);
 	write_empty(rel, MAIN_FORKNUM, &meta, model, false);
@@ -265,17 +255,30 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 	state.index->unlogged_build = true;
 
 	report_phase(CT_PHASE_LOAD);
-	rows = load_rows(&state, heap, rel, info, nworkers);
+	if (state.nworkers > 0)
+		parallel = ct_parallel_begin(heap, rel, info, state.nworkers,
+									 RelationNeedsWAL(rel));
+	rows = parallel ? ct_parallel_read(parallel, &state.sink) :
+		read_alone(heap, rel, info, &state.sink);
 	if (state.bulk)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state.context);
 
+		/* vectors come to a page, and become pivots, one after the other */
+		if (parallel && !state.index->external)
+		{
+			state.index->page_written = ct_parallel_page_written;
+			state.index->page_written_arg = parallel;
+		}
 		ct_bulk_finish(state.bulk, report_phase);
 		MemoryContextSwitchTo(old);
 	}
 	ct_meta_update_counts(state.index, state.rows, state.nulls, 0, 0);
 	report_phase(CT_PHASE_LOG);
-	ct_log_build(state.index);
+	state.index->page_written = NULL;
+	if (parallel)
+		logged = ct_parallel_end(parallel);
+	ct_log_build(state.index, logged);
 	MemoryContextDelete(state.context);
 
 	result->heap_tuples = rows;

@@ -13,6 +13,9 @@
  * raises it again for the client.  The dimension is that of the row that
  * comes first in any process.
  *
+ * When the table has been read workers end, but for one, which logs pages that
+ * the leader has written while the leader writes others.
+ *
  * IDENTIFICATION
  *	  src/am/ct_build_parallel.c
  *
@@ -27,10 +30,12 @@
 #include "executor/instrument.h"
 #include "pgstat.h"
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
 #include "storage/sharedfileset.h"
 #include "tcop/tcopprot.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/wait_event.h"
 
 #include "ct_build.h"
 #include "ct_gather.h"
@@ -42,7 +47,10 @@
 #define KEY_WAL			UINT64CONST(0xC711000000000004)
 #define KEY_BUFFERS		UINT64CONST(0xC711000000000005)
 
-/* what one process has read; written before it ends, read afterwards */
+/* pages that are logged at once, at least, while others are still written */
+#define LOG_BATCH		128
+
+/* what one process has read; the leader looks when all have done so */
 typedef struct Outcome
 {
 	double		rows;			/* alive in the table */
@@ -56,9 +64,16 @@ typedef struct BuildShared
 	Oid			heap;
 	Oid			rel;
 	bool		concurrent;
+	bool		log;			/* a worker is to log pages */
 	pg_atomic_uint32 dims;		/* of the first point seen, or 0 */
 	pg_atomic_uint64 seen;
 	SharedFileSet files;
+
+	ConditionVariable changed;	/* any of these four */
+	pg_atomic_uint32 nread;		/* processes that have read their share */
+	pg_atomic_uint32 written;	/* pages up to this one will not change */
+	pg_atomic_uint32 complete;	/* written no longer grows */
+	BlockNumber logged;			/* set by the worker that logs, at its end */
 	Outcome		outcomes[FLEXIBLE_ARRAY_MEMBER];	/* leader, workers */
 } BuildShared;
 
@@ -73,6 +88,17 @@ typedef struct Participant
 	int			dims;			/* 0 before the first point */
 	size_t		vector_bytes;
 } Participant;
+
+struct CtParallelBuild
+{
+	Relation	heap;
+	Relation	rel;			/* the index */
+	struct IndexInfo *info;
+	int			nprocesses;		/* this one, and workers that were wanted */
+	Snapshot	snapshot;
+	ParallelContext *context;
+	BuildShared *shared;
+};
 
 PGDLLEXPORT void covertree_build_worker(dsm_segment *segment, shm_toc *toc);
 
@@ -139,6 +165,40 @@ participate(BuildShared *shared, ParallelTableScanDesc scan, Relation heap,
 	outcome->nulls = ct_gather_export(participant.nulls);
 	outcome->broken_hot_chain = info->ii_BrokenHotChain;
 	pfree(participant.index);
+	pg_atomic_fetch_add_u32(&shared->nread, 1);
+	ConditionVariableBroadcast(&shared->changed);
+}
+
+/*
+ * Logs pages as soon as they are written, many at a time, until there are no
+ * more to come.  Those that may change in the end (metapage and root) and what
+ * is written last are left to the leader.
+ */
+static void
+log_pages(BuildShared *shared, Relation rel)
+{
+	BlockNumber logged = CT_ROOT_BLOCK + 1;
+
+	for (;;)
+	{
+		bool		complete = pg_atomic_read_u32(&shared->complete) != 0;
+		BlockNumber written;
+
+		pg_read_barrier();
+		written = pg_atomic_read_u32(&shared->written);
+		if (written >= logged + LOG_BATCH)
+		{
+			ct_log_pages(rel, logged, written);
+			logged = written;
+		}
+		else if (complete)
+			break;
+		else
+			ConditionVariableSleep(&shared->changed,
+								   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
+	}
+	ConditionVariableCancelSleep();
+	shared->logged = logged;
 }
 
 /* The main function of a worker. */
@@ -167,6 +227,8 @@ covertree_build_worker(dsm_segment *segment, shm_toc *toc)
 	InstrStartParallelQuery();
 	participate(shared, shm_toc_lookup(toc, KEY_SCAN, false), heap, rel, info,
 				ParallelWorkerNumber + 1);
+	if (shared->log && ParallelWorkerNumber == 0)
+		log_pages(shared, rel);
 	InstrEndParallelQuery(&buffers[ParallelWorkerNumber],
 						  &wal[ParallelWorkerNumber]);
 	index_close(rel, index_lock);
@@ -198,8 +260,8 @@ allocate(ParallelContext *context, uint64 key, Size bytes)
  * to be had, its seg is NULL.
  */
 static ParallelContext *
-make_context(Relation heap, Relation rel, bool concurrent, Snapshot snapshot,
-			 int nworkers)
+make_context(Relation heap, Relation rel, bool concurrent, bool log,
+			 Snapshot snapshot, int nworkers)
 {
 	ParallelContext *context = CreateParallelContext("covertree",
 													 "covertree_build_worker",
@@ -225,9 +287,14 @@ make_context(Relation heap, Relation rel, bool concurrent, Snapshot snapshot,
 	shared->heap = RelationGetRelid(heap);
 	shared->rel = RelationGetRelid(rel);
 	shared->concurrent = concurrent;
+	shared->log = log;
 	pg_atomic_init_u32(&shared->dims, 0);
 	pg_atomic_init_u64(&shared->seen, 0);
 	SharedFileSetInit(&shared->files, context->seg);
+	ConditionVariableInit(&shared->changed);
+	pg_atomic_init_u32(&shared->nread, 0);
+	pg_atomic_init_u32(&shared->written, 0);
+	pg_atomic_init_u32(&shared->complete, 0);
 
 	/* from the first block on, so that every process gets rising ones */
 	scan = allocate(context, KEY_SCAN, scan_bytes);
@@ -249,6 +316,10 @@ merge(BuildShared *shared, int nprocesses, const CtOpclass *opclass,
 	uint64	   *counts = palloc(sizeof(uint64) * nprocesses);
 	int			dims = pg_atomic_read_u32(&shared->dims);
 	size_t		vector_bytes = bytes_of_point(opclass, dims);
+
+	sink->expected = 0.0;
+	for (int p = 0; p < nprocesses; p++)
+		sink->expected += shared->outcomes[p].points;
 
 	for (int kind = CT_GATHER_ROWS; kind <= CT_GATHER_NULLS; kind++)
 	{
@@ -281,45 +352,111 @@ add_usage(ParallelContext *context)
 }
 
 /*
- * Reads the table by this process and up to nworkers others, and hands the
- * rows to the sink, in the order of the table.  *rows receives the number of
- * live ones.  Returns false, having done nothing, if no worker is to be had.
+ * Starts up to nworkers workers for reading the table and, if `log`, logging
+ * pages.  Returns NULL if none is to be had.  The transaction is in parallel
+ * mode from here to ct_parallel_end().
  */
-bool
-ct_build_read_parallel(Relation heap, Relation rel, struct IndexInfo *info,
-					   int nworkers, CtRowSink *sink, double *rows)
+CtParallelBuild *
+ct_parallel_begin(Relation heap, Relation rel, struct IndexInfo *info,
+				  int nworkers, bool log)
 {
-	ParallelContext *context;
-	Snapshot	snapshot = SnapshotAny;
-	bool		launched;
+	CtParallelBuild *build = palloc(sizeof(CtParallelBuild));
 
+	build->heap = heap;
+	build->rel = rel;
+	build->info = info;
+	build->nprocesses = nworkers + 1;
+	build->snapshot = SnapshotAny;
 	EnterParallelMode();
 	if (info->ii_Concurrent)
-		snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	context = make_context(heap, rel, info->ii_Concurrent, snapshot, nworkers);
-	if (context->seg != NULL)
-		LaunchParallelWorkers(context);
-	launched = context->nworkers_launched > 0;
-	if (launched)
+		build->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	build->context = make_context(heap, rel, info->ii_Concurrent, log,
+								  build->snapshot, nworkers);
+	if (build->context->seg != NULL)
+		LaunchParallelWorkers(build->context);
+	if (build->context->nworkers_launched > 0)
 	{
-		BuildShared *shared = shm_toc_lookup(context->toc, KEY_SHARED, false);
-
-		participate(shared, shm_toc_lookup(context->toc, KEY_SCAN, false),
-					heap, rel, info, 0);
-		WaitForParallelWorkersToFinish(context);
-		add_usage(context);
-		*rows = 0.0;
-		for (int p = 0; p <= nworkers; p++)
-		{
-			*rows += shared->outcomes[p].rows;
-			if (shared->outcomes[p].broken_hot_chain)
-				info->ii_BrokenHotChain = true;
-		}
-		merge(shared, nworkers + 1, ct_opclass(rel), sink);
+		build->shared = shm_toc_lookup(build->context->toc, KEY_SHARED, false);
+		return build;
 	}
-	if (info->ii_Concurrent)
-		UnregisterSnapshot(snapshot);
-	DestroyParallelContext(context);
+	ct_parallel_end(build);
+	return NULL;
+}
+
+/* Waits until all processes have read their shares. */
+static void
+wait_for_readers(CtParallelBuild *build)
+{
+	uint32		nreaders = build->context->nworkers_launched + 1;
+
+	/* or else we would wait for ever for one that did not start */
+	WaitForParallelWorkersToAttach(build->context);
+	while (pg_atomic_read_u32(&build->shared->nread) < nreaders)
+		ConditionVariableSleep(&build->shared->changed,
+							   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
+	ConditionVariableCancelSleep();
+}
+
+/*
+ * Reads the table by all processes, and hands the rows to the sink in the order
+ * of the table.  Returns how many live rows there are.
+ */
+double
+ct_parallel_read(CtParallelBuild *build, CtRowSink *sink)
+{
+	BuildShared *shared = build->shared;
+	double		rows = 0.0;
+
+	participate(shared, shm_toc_lookup(build->context->toc, KEY_SCAN, false),
+				build->heap, build->rel, build->info, 0);
+	wait_for_readers(build);
+	for (int p = 0; p < build->nprocesses; p++)
+	{
+		rows += shared->outcomes[p].rows;
+		if (shared->outcomes[p].broken_hot_chain)
+			build->info->ii_BrokenHotChain = true;
+	}
+	merge(shared, build->nprocesses, ct_opclass(build->rel), sink);
+	return rows;
+}
+
+/*
+ * Tells that all pages up to this one, but for metapage and root, will not
+ * change any more.
+ */
+void
+ct_parallel_page_written(void *arg, BlockNumber block)
+{
+	CtParallelBuild *build = arg;
+
+	if (block % LOG_BATCH != 0)
+		return;
+	pg_atomic_write_u32(&build->shared->written, block + 1);
+	ConditionVariableBroadcast(&build->shared->changed);
+}
+
+/*
+ * Waits for the workers to end.  Returns up to which page they have logged all
+ * but metapage and root.
+ */
+BlockNumber
+ct_parallel_end(CtParallelBuild *build)
+{
+	BlockNumber logged = 0;
+
+	if (build->context->nworkers_launched > 0)
+	{
+		pg_write_barrier();
+		pg_atomic_write_u32(&build->shared->complete, 1);
+		ConditionVariableBroadcast(&build->shared->changed);
+		WaitForParallelWorkersToFinish(build->context);
+		add_usage(build->context);
+		logged = build->shared->logged;
+	}
+	if (build->info->ii_Concurrent)
+		UnregisterSnapshot(build->snapshot);
+	DestroyParallelContext(build->context);
 	ExitParallelMode();
-	return launched;
+	pfree(build);
+	return logged;
 }

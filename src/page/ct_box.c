@@ -182,12 +182,44 @@ ct_box_widen(CtIndex *index, CtNode *node, int link, const double *point)
 	ct_box_put(index, node, link, &box);
 }
 
+/* The box around the points in the columns of a leaf. */
+static void
+box_of_columns(CtIndex *index, const CtNode *leaf, CtBox *box)
+{
+	int			n = leaf->header->nentries;
+	size_t		capacity = leaf->layout->capacity;
+
+	for (int j = 0; j < index->point_size; j++)
+	{
+		const double *f8 = (const double *) leaf->points + j * capacity;
+		const float *f4 = (const float *) leaf->points + j * capacity;
+		double		lower = INFINITY;
+		double		upper = -INFINITY;
+
+		for (int i = 0; i < n; i++)
+		{
+			double		x = index->space.element == CT_ELEMENT_FLOAT8 ?
+				f8[i] : f4[i];
+
+			lower = Min(lower, x);
+			upper = Max(upper, x);
+		}
+		box->lower[j] = float_down(lower);
+		box->upper[j] = float_up(upper);
+	}
+}
+
 /* The box around all that a page holds or leads to. */
 void
 ct_box_of_page(CtIndex *index, const CtNode *node, CtBox *box)
 {
 	double	   *point;
 
+	if (node->header->height == 0 && node->points)
+	{
+		box_of_columns(index, node, box);
+		return;
+	}
 	clear(index, box);
 	if (node->header->height > 0)
 	{

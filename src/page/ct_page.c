@@ -359,10 +359,12 @@ ct_new_page(CtIndex *index)
 		break;
 	}
 
-	LockRelationForExtension(index->rel, ExclusiveLock);
+	if (!index->unlogged_build)
+		LockRelationForExtension(index->rel, ExclusiveLock);
 	buffer = ReadBuffer(index->rel, P_NEW);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	UnlockRelationForExtension(index->rel, ExclusiveLock);
+	if (!index->unlogged_build)
+		UnlockRelationForExtension(index->rel, ExclusiveLock);
 	return buffer;
 }
 

@@ -97,12 +97,49 @@ ct_edit_commit(CtEdit *edit)
 	edit_free(edit);
 }
 
-/* Logs every page of an index that was built without logging. */
-void
-ct_log_build(CtIndex *index)
+/*
+ * Adds a page to an index that is being built, and returns its number.  No
+ * other backend adds pages to it meanwhile, and the page will not change.
+ */
+BlockNumber
+ct_append_page(CtIndex *index, const PGAlignedBlock *page)
 {
+	CtPin		pin = ct_new_page(index);
+	BlockNumber block = ct_pin_block(pin);
+
+	Assert(index->unlogged_build);
+	START_CRIT_SECTION();
+	memcpy(ct_pin_page(pin), page, BLCKSZ);
+	MarkBufferDirty(pin);
+	END_CRIT_SECTION();
+	ct_unpin(pin);
+	if (index->page_written)
+		index->page_written(index->page_written_arg, block);
+	return block;
+}
+
+/* Logs pages [from, to) of an index that is built without logging. */
+void
+ct_log_pages(Relation rel, BlockNumber from, BlockNumber to)
+{
+	if (from < to)
+		log_newpage_range(rel, MAIN_FORKNUM, from, to, true);
+}
+
+/*
+ * Logs every page of an index that was built without logging.  Those up to
+ * page `logged`, but for metapage and root, have been.
+ */
+void
+ct_log_build(CtIndex *index, BlockNumber logged)
+{
+	BlockNumber first = CT_ROOT_BLOCK + 1;
+
 	if (RelationNeedsWAL(index->rel))
-		log_newpage_range(index->rel, MAIN_FORKNUM, 0,
-						  RelationGetNumberOfBlocks(index->rel), true);
+	{
+		ct_log_pages(index->rel, CT_META_BLOCK, first);
+		ct_log_pages(index->rel, Max(first, logged),
+					 RelationGetNumberOfBlocks(index->rel));
+	}
 	index->unlogged_build = false;
 }

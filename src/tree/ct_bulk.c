@@ -10,10 +10,10 @@
  * is one range, its pivot first, and the order of the rows is that of a walk
  * through the tree.
  *
- * OpenMP threads share the work: large ranges are opened one by one, their
- * distances computed in parallel; small ranges are opened each by one thread.
- * No thread but the main one calls PostgreSQL, and the result does not depend
- * on the number of threads.  ct_pack.c cuts the tree into pages.
+ * OpenMP threads share the work: ct_grow.c tells who opens which range, ct_range.c
+ * has the threads that open one together look at pieces of it.  No thread but
+ * the main one calls PostgreSQL, and the result does not depend on the number
+ * of threads.  ct_pack.c cuts the tree into pages.
  *
  * More rows than fit the memory go to disk as they come, and ct_divide.c has
  * trees of parts of them built here one after the other.
@@ -32,9 +32,6 @@
 
 #include "ct_bulk.h"
 
-/* ranges of more rows than this are opened by all threads together */
-#define SHARED_RANGE	65536
-
 /*
  * Rows for a pivot where distances are residual ones: in these spaces most
  * points are far from each other, so nets have no end, and each pivot costs
@@ -51,7 +48,7 @@
  */
 #define HALVED_LEAVES	24
 
-/* ranges opened between two checks for interrupts */
+/* nodes measured between two checks for interrupts */
 #define TASK_BATCH		256
 
 /* rows measured by one thread at once */
@@ -60,35 +57,6 @@
 /* rows expanded between two checks for interrupts, and by one thread at once */
 #define EXPAND_BATCH	16384
 #define EXPAND_BLOCK	256
-
-/* a growing list of nodes that threads can use without PostgreSQL */
-typedef struct NodeList
-{
-	CtBulkNode *nodes;
-	size_t		n;
-	size_t		size;
-	bool		failed;			/* out of memory */
-} NodeList;
-
-static CtBulkNode *
-add_node(NodeList *list)
-{
-	if (list->n == list->size)
-	{
-		size_t		size = list->size ? 2 * list->size : 64;
-		CtBulkNode *nodes = realloc(list->nodes, size * sizeof(CtBulkNode));
-
-		if (nodes == NULL)
-		{
-			list->failed = true;
-			return NULL;
-		}
-		list->nodes = nodes;
-		list->size = size;
-	}
-	memset(&list->nodes[list->n], 0, sizeof(CtBulkNode));
-	return &list->nodes[list->n++];
-}
 
 /* Memory for nodes, here and in ct_pack.c, per row of those that share it. */
 #define NODE_BYTES_PER_ROW	12
@@ -111,8 +79,28 @@ bytes_per_row(const CtBulk *bulk)
 		(bulk->index->space.model ? Max(bulk->arriving, arrays) : arrays);
 }
 
+/*
+ * Threads that do what so many workers and their leader would do.  Where they
+ * take all processors there is one more of them: OpenMP then lets threads
+ * sleep, not spin, while they wait for each other, which on a busy machine
+ * would take time from those that they wait for.
+ */
+static int
+count_threads(int nworkers)
+{
+	int			nprocs = omp_get_num_procs();
+
+	if (nworkers == 0 || nprocs == 1)
+		return 1;
+	return Min(nworkers + 1, nprocs) + (nworkers + 1 >= nprocs);
+}
+
+/*
+ * Starts a build.  About `expected` rows will come, if that is known, else 0;
+ * memory that is set aside for more than do come is not touched.
+ */
 CtBulk *
-ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
+ct_bulk_begin(CtIndex *index, Size memory, int nworkers, double expected)
 {
 	CtBulk	   *bulk = palloc0(sizeof(CtBulk));
 
@@ -121,7 +109,7 @@ ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
 	bulk->tree_context = AllocSetContextCreate(CurrentMemoryContext,
 											   "Cover tree in memory",
 											   ALLOCSET_DEFAULT_SIZES);
-	bulk->nthreads = nthreads;
+	bulk->nthreads = count_threads(nworkers);
 	bulk->memory = memory;
 	bulk->element_size = ct_element_size(index->space.element);
 	bulk->arriving = index->space.model ? sizeof(double) * index->meta.dims :
@@ -131,7 +119,7 @@ ct_bulk_begin(CtIndex *index, Size memory, int nthreads)
 		memory -= memory / CT_LANDMARKS_SHARE;
 	bulk->limit = Max(memory / bytes_per_row(bulk), MIN_LIMIT);
 	bulk->limit = Min(bulk->limit, PG_INT32_MAX / 2);
-	ct_bulk_start(bulk, Min(bulk->limit, 1024));
+	ct_bulk_start(bulk, Min(bulk->limit, Max(expected, 1024)));
 	return bulk;
 }
 
@@ -192,7 +180,7 @@ void
 ct_bulk_store(CtBulk *bulk, const char *vector, const ItemPointerData *tid)
 {
 	size_t		row = bulk->n++;
-	size_t		element = bulk->element_size;
+	int			dims = bulk->index->meta.dims;
 
 	bulk->tids[row] = *tid;
 	if (bulk->locations)
@@ -200,10 +188,14 @@ ct_bulk_store(CtBulk *bulk, const char *vector, const ItemPointerData *tid)
 			   bulk->arriving);
 	else if (bulk->vectors)
 		memcpy(bulk->vectors + row * bulk->arriving, vector, bulk->arriving);
+	else if (bulk->element_size == sizeof(double))
+		for (int j = 0; j < dims; j++)
+			((double *) bulk->columns)[j * bulk->size + row] =
+				((const double *) vector)[j];
 	else
-		for (int j = 0; j < bulk->index->meta.dims; j++)
-			memcpy(bulk->columns + (j * bulk->size + row) * element,
-				   vector + j * element, element);
+		for (int j = 0; j < dims; j++)
+			((float *) bulk->columns)[j * bulk->size + row] =
+				((const float *) vector)[j];
 }
 
 static void
@@ -357,47 +349,6 @@ ct_bulk_record(const CtBulk *bulk, size_t row)
 							 bulk->order[row] * bulk->index->vector_bytes);
 }
 
-/* Squared distance of two records' places, in lengthscales. */
-static double
-place_distance(const CtModel *model, const double *x, const double *y)
-{
-	const double *lengthscale = ct_model_lengthscale(model);
-	double		sum = 0.0;
-
-	for (int j = 0; j < (int) model->dims; j++)
-	{
-		double		d = (x[j] - y[j]) / lengthscale[j];
-
-		sum += d * d;
-	}
-	return sum;
-}
-
-/*
- * Shape distances of a row to rows [first, first + n), or by_place those of
- * their places.
- */
-static void
-range_distances(const CtBulk *bulk, const double *query, size_t first,
-				size_t n, bool by_place, double *dist)
-{
-	const CtSpace *space = ct_bulk_shape(bulk);
-
-	if (by_place)
-		for (size_t i = 0; i < n; i++)
-			dist[i] = place_distance(space->model, query,
-									 ct_bulk_record(bulk, first + i));
-	else if (bulk->columns)
-		space->metric->distances(space, query,
-								 bulk->columns + first * bulk->element_size,
-								 bulk->size, n, dist);
-	else
-		for (size_t i = 0; i < n; i++)
-			dist[i] = ct_cover_distance(space, query,
-										bulk->vectors + bulk->order[first + i] *
-										bulk->index->vector_bytes);
-}
-
 void
 ct_bulk_point(const CtBulk *bulk, size_t row, double *point)
 {
@@ -413,131 +364,6 @@ ct_bulk_point(const CtBulk *bulk, size_t row, double *point)
 
 		point[j] = f8 ? *(const double *) from : *(const float *) from;
 	}
-}
-
-/*
- * Reorders rows [first, first + n) so that those of owner 0 come first, then
- * owner 1 and so on, the pivots leading.  rank[owner] is the place of the
- * owner in the new order; start[] receives where each place begins.  target
- * and scratch are as long as the range.
- */
-static void
-range_permute(CtBulk *bulk, size_t first, size_t n, int k, const int *rank,
-			  const uint32 *pivots, size_t *start)
-{
-	size_t	   *fill = malloc(sizeof(size_t) * (k + 1));
-	uint32	   *target = bulk->target + first;
-	const uint16 *owner = bulk->owner + first;
-	int			dims = bulk->index->meta.dims;
-
-	memset(start, 0, sizeof(size_t) * (k + 1));
-	for (size_t i = 0; i < n; i++)
-		start[rank[owner[i]] + 1]++;
-	for (int p = 0; p < k; p++)
-		start[p + 1] += start[p];
-	for (int p = 0; p < k; p++)
-		fill[p] = start[p] + 1; /* the pivot's place stays free */
-	for (size_t i = 0; i < n; i++)
-	{
-		int			p = rank[owner[i]];
-
-		target[i] = i == pivots[owner[i]] ? start[p] : fill[p]++;
-	}
-	free(fill);
-
-	if (bulk->columns)
-		for (int j = 0; j < dims; j++)
-		{
-			if (bulk->element_size == sizeof(double))
-			{
-				double	   *column = (double *) bulk->columns + j * bulk->size + first;
-				double	   *scratch = bulk->scratch + first;
-
-				for (size_t i = 0; i < n; i++)
-					scratch[target[i]] = column[i];
-				memcpy(column, scratch, n * sizeof(double));
-			}
-			else
-			{
-				float	   *column = (float *) bulk->columns + j * bulk->size + first;
-				float	   *scratch = (float *) (bulk->scratch + first);
-
-				for (size_t i = 0; i < n; i++)
-					scratch[target[i]] = column[i];
-				memcpy(column, scratch, n * sizeof(float));
-			}
-		}
-	{
-		uint32	   *order = bulk->order + first;
-		uint32	   *scratch = (uint32 *) (bulk->scratch + first);
-		double	   *dist = bulk->dist + first;
-
-		for (size_t i = 0; i < n; i++)
-			scratch[target[i]] = order[i];
-		memcpy(order, scratch, n * sizeof(uint32));
-		for (size_t i = 0; i < n; i++)
-			bulk->scratch[first + target[i]] = dist[i];
-		memcpy(dist, bulk->scratch + first, n * sizeof(double));
-	}
-}
-
-/* Takes over a new pivot's distances; returns the farthest row left. */
-static size_t
-range_update(CtBulk *bulk, size_t first, size_t n, int number, size_t pivot)
-{
-	double	   *dist = bulk->dist + first;
-	const double *fresh = bulk->scratch + first;
-	uint16	   *owner = bulk->owner + first;
-	double		largest = -1.0;
-	size_t		far = 0;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		if (fresh[i] < dist[i] || i == pivot)
-		{
-			dist[i] = fresh[i];
-			owner[i] = number;
-		}
-		if (dist[i] > largest)
-		{
-			largest = dist[i];
-			far = i;
-		}
-	}
-	return far;
-}
-
-/* The same over all threads, when the range is large. */
-static size_t
-range_add_pivot(CtBulk *bulk, size_t first, size_t n, int number,
-				size_t pivot, double *query, bool shared, bool by_place)
-{
-	ct_bulk_point(bulk, first + pivot, query);
-	if (shared)
-	{
-		int			parts = 64;
-		size_t		far[64];
-		size_t		best;
-
-#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
-		for (int part = 0; part < parts; part++)
-		{
-			size_t		from = n / parts * part;
-			size_t		to = part == parts - 1 ? n : n / parts * (part + 1);
-
-			range_distances(bulk, query, first + from, to - from, by_place,
-							bulk->scratch + first + from);
-			far[part] = from + range_update(bulk, first + from, to - from,
-											number, pivot - from);
-		}
-		best = far[0];
-		for (int part = 1; part < parts; part++)
-			if (bulk->dist[first + far[part]] > bulk->dist[first + best])
-				best = far[part];
-		return best;
-	}
-	range_distances(bulk, query, first, n, by_place, bulk->scratch + first);
-	return range_update(bulk, first, n, number, pivot);
 }
 
 /*
@@ -589,16 +415,6 @@ chain_pivots(const CtBulk *bulk, size_t first, int k, const uint32 *pivots,
 	ct_bulk_chain(&bulk->index->space, k, size, work, rank);
 }
 
-static double
-range_radius(const CtBulk *bulk, size_t first, size_t n)
-{
-	double		largest = 0.0;
-
-	for (size_t i = 0; i < n; i++)
-		largest = Max(largest, bulk->dist[first + i]);
-	return ct_radius_up(ct_bulk_shape(bulk), largest);
-}
-
 /*
  * Could a net of a range have at most limit points?  Asked of residual
  * distances, of which a sample tells: where most points are far from each
@@ -642,13 +458,13 @@ measure_places(CtBulk *bulk, size_t first, size_t n, double *pivot,
 	double	   *places = bulk->scratch + first;
 	size_t		farthest = 0;
 
-	range_add_pivot(bulk, first, n, 0, 0, pivot, shared, true);
+	ct_range_add_pivot(bulk, first, n, 0, 0, pivot, shared, true);
 	for (size_t i = 1; i < n; i++)
 		if (places[i] > places[farthest])
 			farthest = i;
 	if (places[farthest] == 0.0)
 	{
-		range_distances(bulk, pivot, first, n, false, bulk->dist + first);
+		ct_range_distances(bulk, pivot, first, n, false, bulk->dist + first);
 		return false;
 	}
 	memcpy(bulk->dist + first, places, sizeof(double) * n);
@@ -692,6 +508,24 @@ end_opening(Opening *opening)
 	free(opening->work);
 }
 
+/* Serves interrupts, if this is the main thread (shared), and one is pending. */
+static void
+check_interrupts(Opening *opening, bool shared)
+{
+	if (!shared || !InterruptPending)
+		return;
+	PG_TRY();
+	{
+		CHECK_FOR_INTERRUPTS();
+	}
+	PG_CATCH();
+	{
+		end_opening(opening);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 /*
  * Divides a range by a net of the next lower level, or, where that would have
  * too many points, among the pivots of it that were found first.  far is the
@@ -717,9 +551,10 @@ open_net(CtBulk *bulk, size_t first, size_t n, size_t far, bool shared,
 		reach = 0.0;
 	while (bulk->dist[first + far] > reach && k < opening->limit)
 	{
+		check_interrupts(opening, shared);
 		opening->pivots[k] = far;
-		far = range_add_pivot(bulk, first, n, k, far, opening->work, shared,
-							  by_place);
+		far = ct_range_add_pivot(bulk, first, n, k, far, opening->work, shared,
+								 by_place);
 		k++;
 	}
 	opening->k = k;
@@ -806,15 +641,15 @@ open_evenly(CtBulk *bulk, size_t first, size_t n, int leaves, Opening *opening)
  * and shrinks the node's own range.  Returns false when the node is a cell.
  * bulk->dist holds the distances of the rows to the node's pivot.
  */
-static bool
-open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
+bool
+ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 {
 	CtIndex    *index = bulk->index;
 	const CtSpace *space = &index->shape;
 	CtBulkNode *node = &list->nodes[number];
 	size_t		first = node->first;
 	size_t		n = node->n;
-	size_t		far = 0;
+	size_t		far;
 	size_t		leaves = (n - 1) / ct_cell_rows(index) + 1;
 	Opening		opening = {0};
 	bool		halved = index->routing.boxes && leaves <= HALVED_LEAVES;
@@ -825,9 +660,7 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 
 	if (leaves <= 1)
 		return false;
-	for (size_t i = 1; i < n; i++)
-		if (bulk->dist[first + i] > bulk->dist[first + far])
-			far = i;
+	far = ct_range_farthest(bulk, first, n, shared);
 	if (bulk->dist[first + far] == 0.0)
 		return false;			/* copies of one point */
 	if (!start_opening(bulk, halved ? leaves : Max(limit, 2), &opening))
@@ -848,22 +681,28 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 	start = opening.start;
 	chain_pivots(bulk, first, opening.k, opening.pivots, opening.rank,
 				 opening.work);
-	range_permute(bulk, first, n, opening.k, opening.rank, opening.pivots,
-				  start);
+	if (!ct_range_permute(bulk, first, n, opening.k, opening.rank,
+						  opening.pivots, start, shared))
+	{
+		end_opening(&opening);
+		list->failed = true;
+		return false;
+	}
 	for (int p = 0; opening.stale && p < opening.k; p++)
 	{
 		ct_bulk_point(bulk, first + start[p], opening.work);
-		range_distances(bulk, opening.work, first + start[p],
-						start[p + 1] - start[p], false,
-						bulk->dist + first + start[p]);
+		ct_range_distances(bulk, opening.work, first + start[p],
+						   start[p + 1] - start[p], false,
+						   bulk->dist + first + start[p]);
 	}
 
 	step = ++list->nodes[number].nsteps;
 	list->nodes[number].n = start[1];
-	list->nodes[number].self_radius = range_radius(bulk, first, start[1]);
+	list->nodes[number].self_radius = ct_range_radius(bulk, first, start[1],
+													  shared);
 	for (int p = 1; p < opening.k && !list->failed; p++)
 	{
-		CtBulkNode *child = add_node(list);
+		CtBulkNode *child = ct_add_node(list);
 
 		if (child == NULL)
 			break;
@@ -873,50 +712,14 @@ open_range(CtBulk *bulk, NodeList *list, size_t number, bool shared)
 		child->step = step;
 		child->parent_radius = list->nodes[number].self_radius;
 		child->flags = opening.flags;
-		child->top_radius = range_radius(bulk, child->first, child->n);
+		child->top_radius = ct_range_radius(bulk, child->first, child->n,
+											shared);
 		child->self_radius = child->top_radius;
 		child->level = opening.flags ?
 			ct_level_of(space, child->top_radius) : opening.level;
 	}
 	end_opening(&opening);
 	return !list->failed;
-}
-
-/* Opens everything below (and in) node 0 of a list. */
-static void
-open_all(CtBulk *bulk, NodeList *list)
-{
-	for (size_t i = 0; i < list->n && !list->failed; i++)
-		while (open_range(bulk, list, i, false))
-			 /* until it is a cell */ ;
-}
-
-static int
-compare_nodes(const void *a, const void *b)
-{
-	const CtBulkNode *left = a;
-	const CtBulkNode *right = b;
-
-	/* ranges of cells do not overlap */
-	return left->first < right->first ? -1 : left->first > right->first;
-}
-
-/* Sorts nodes into the order of their cells and adjusts parent numbers. */
-static void
-sort_nodes(CtBulk *bulk)
-{
-	size_t		n = bulk->nnodes;
-	uint32	   *place = MemoryContextAllocHuge(bulk->tree_context,
-											   sizeof(uint32) * n);
-
-	for (size_t i = 0; i < n; i++)
-		bulk->nodes[i].number = i;
-	qsort(bulk->nodes, n, sizeof(CtBulkNode), compare_nodes);
-	for (size_t i = 0; i < n; i++)
-		place[bulk->nodes[i].number] = i;
-	for (size_t i = 0; i < n; i++)
-		bulk->nodes[i].parent = place[bulk->nodes[i].parent];
-	pfree(place);
 }
 
 /* Prepares the working arrays. */
@@ -928,114 +731,19 @@ start_tree(CtBulk *bulk)
 	MemoryContext context = bulk->tree_context;
 
 	bulk->order = MemoryContextAllocHuge(context, n * sizeof(uint32));
-	for (size_t i = 0; i < n; i++)
-		bulk->order[i] = i;
 	bulk->target = MemoryContextAllocHuge(context, n * sizeof(uint32));
 	bulk->dist = MemoryContextAllocHuge(context, n * sizeof(double));
 	bulk->scratch = MemoryContextAllocHuge(context, n * sizeof(double));
 	bulk->owner = MemoryContextAllocHuge(context, n * sizeof(uint16));
-	ct_bulk_point(bulk, 0, query);
-	range_distances(bulk, query, 0, n, false, bulk->dist);
+	ct_range_start(bulk, query);
 	pfree(query);
 }
 
-/*
- * Joins the nodes of all large ranges (list) with those found below each of
- * them (parts) in bulk->nodes.
- */
-static void
-join_nodes(CtBulk *bulk, const NodeList *list, NodeList *parts)
-{
-	size_t		nlarge = list->n;
-	size_t		total = nlarge;
-	size_t		base = nlarge;
-
-	for (size_t i = 0; i < nlarge; i++)
-		total += parts[i].n - 1;
-	bulk->nodes = MemoryContextAllocHuge(bulk->tree_context,
-										 sizeof(CtBulkNode) * total);
-	bulk->nnodes = total;
-	for (size_t i = 0; i < nlarge; i++)
-	{
-		bulk->nodes[i] = parts[i].nodes[0];
-		for (size_t j = 1; j < parts[i].n; j++)
-		{
-			CtBulkNode *node = &bulk->nodes[base + j - 1];
-
-			*node = parts[i].nodes[j];
-			node->parent = node->parent == 0 ? i : base + node->parent - 1;
-		}
-		base += parts[i].n - 1;
-		free(parts[i].nodes);
-		parts[i].nodes = NULL;
-	}
-}
-
-static void
-out_of_memory(void)
+void
+ct_bulk_out_of_memory(void)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-}
-
-/* Opens all ranges; fills bulk->nodes. */
-static void
-build_nodes(CtBulk *bulk)
-{
-	NodeList	list = {0};
-	NodeList   *volatile parts = NULL;
-	CtBulkNode *root = add_node(&list);
-
-	if (root == NULL)
-		out_of_memory();
-	root->n = bulk->n;
-	root->top_radius = root->self_radius = range_radius(bulk, 0, bulk->n);
-	root->level = ct_level_of(&bulk->index->shape, root->top_radius);
-
-	PG_TRY();
-	{
-		bool		failed;
-
-		for (size_t i = 0; i < list.n && !list.failed; i++)
-			while (list.nodes[i].n > SHARED_RANGE &&
-				   open_range(bulk, &list, i, true))
-				CHECK_FOR_INTERRUPTS();
-		failed = list.failed;
-		parts = MemoryContextAllocExtended(bulk->tree_context,
-										   sizeof(NodeList) * list.n,
-										   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-
-		for (size_t from = 0; from < list.n && !failed; from += TASK_BATCH)
-		{
-			size_t		to = Min(from + TASK_BATCH, list.n);
-
-			CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(||:failed)
-			for (size_t i = from; i < to; i++)
-			{
-				CtBulkNode *own = add_node(&parts[i]);
-
-				if (own)
-				{
-					*own = list.nodes[i];
-					open_all(bulk, &parts[i]);
-				}
-				failed = parts[i].failed || failed;
-			}
-		}
-		if (failed)
-			out_of_memory();
-		join_nodes(bulk, &list, parts);
-	}
-	PG_FINALLY();
-	{
-		if (parts)
-			for (size_t i = 0; i < list.n; i++)
-				free(parts[i].nodes);
-		free(list.nodes);
-	}
-	PG_END_TRY();
-	sort_nodes(bulk);
 }
 
 /*
@@ -1191,7 +899,7 @@ measure_radii(CtBulk *bulk)
 			failed = !measure_node(bulk, &family, i) || failed;
 	}
 	if (failed)
-		out_of_memory();
+		ct_bulk_out_of_memory();
 	pfree(family.end);
 	pfree(family.next);
 	pfree(family.first_child);
@@ -1210,7 +918,7 @@ ct_bulk_build(CtBulk *bulk)
 	if (bulk->index->coded && bulk->index->frame == NULL)
 		make_frame(bulk);
 	start_tree(bulk);
-	build_nodes(bulk);
+	ct_grow_nodes(bulk);
 	if (!bulk->index->shape_is_cover)
 	{
 		ct_bulk_phase(bulk, CT_PHASE_RADII);

@@ -842,6 +842,55 @@ put_codes(CtPack *pack, const ItemList *list, PageRange *range, CtNode *node)
 	pfree(points);
 }
 
+/* Copies the coordinates of rows [first, first + n) to a leaf's columns. */
+static void
+put_columns(const CtBulk *bulk, size_t first, int n, CtNode *node)
+{
+	size_t		element = bulk->element_size;
+	size_t		stride = element * node->layout->capacity;
+
+	for (int j = 0; j < bulk->index->point_size; j++)
+		memcpy(node->points + j * stride,
+			   bulk->columns + (j * bulk->size + first) * element,
+			   n * element);
+}
+
+/*
+ * Fills a leaf with the rows of a range; locators (by row) tells where external
+ * points are.
+ */
+static void
+form_leaf(const CtPack *pack, const ItemList *list, const PageRange *range,
+		  const CtLocator *locators, CtNode *node)
+{
+	const CtBulk *bulk = pack->bulk;
+	size_t		first = leaf_start(list, range);
+	int			n = leaf_rows(list, range);
+	int			slot = 0;
+
+	if (locators)
+		memcpy(node->locators, locators + first, sizeof(CtLocator) * n);
+	else
+		put_columns(bulk, first, n, node);
+	if (node->deltas)
+		memcpy(node->deltas, bulk->dist + first, sizeof(double) * n);
+	for (int i = 0; i < n; i++)
+		node->tids[i] = bulk->tids[bulk->order[first + i]];
+	for (size_t i = 0; i < range->n; i++)
+	{
+		const PackItem *item = &list->items[range->first + i];
+
+		memset(node->cells + slot, item->root, item->n);
+		slot += item->n;
+	}
+	Assert(slot == n);
+	node->header->nentries = n;
+}
+
+/*
+ * Writes leaves.  Cells follow each other in the order of rows, so that a leaf
+ * is little more than copied.
+ */
 static void
 write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 {
@@ -850,50 +899,26 @@ write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 	CtLocator  *locators = index->external ? store_vectors(pack, list) : NULL;
 	LeafBasis  *bases = index->space.model ?
 		palloc(sizeof(LeafBasis) * BASIS_BATCH) : NULL;
-	double	   *point = palloc(sizeof(double) * index->point_size);
+	PGAlignedBlock page;
 
 	for (size_t p = 0; p < npages; p++)
 	{
-		CtEdit	   *edit = ct_edit_begin(index);
 		CtNode		node;
-		CtPin		pin = new_node(index, edit, CT_PAGE_LEAF, 0, CT_NO_PIN,
-								   &node);
-		int			slot = 0;
 
+		CHECK_FOR_INTERRUPTS();
 		if (bases && p % BASIS_BATCH == 0)
 			fit_bases(bulk, list, ranges + p, Min(BASIS_BATCH, npages - p),
 					  bases);
-		for (size_t i = 0; i < ranges[p].n; i++)
-		{
-			PackItem   *item = &list->items[ranges[p].first + i];
-
-			for (size_t row = item->first; row < item->first + item->n; row++)
-			{
-				if (!locators)
-					ct_bulk_point(bulk, row, point);
-				ct_node_put_point(index, &node, slot, point,
-								  locators ? locators[row] : (CtLocator){0});
-				node.tids[slot] = bulk->tids[bulk->order[row]];
-				node.cells[slot] = item->root;
-				if (node.deltas)
-					node.deltas[slot] = bulk->dist[row];
-				slot++;
-			}
-		}
-		node.header->nentries = slot;
+		ct_node_init(index, page.data, CT_PAGE_LEAF, 1, 0, &node);
+		form_leaf(pack, list, &ranges[p], locators, &node);
 		if (bases)
 			put_basis(&node, &bases[p % BASIS_BATCH], locators);
-		ranges[p].block = ct_pin_block(pin);
 		if (index->coded)
 			put_codes(pack, list, &ranges[p], &node);
 		else if (index->routing.boxes)
 			ct_box_of_page(index, &node, &ranges[p].box);
-		ct_edit_commit(edit);
-		ct_unpin(pin);
-		if (p % BASIS_BATCH == BASIS_BATCH - 1)
-			CHECK_FOR_INTERRUPTS();
+		ranges[p].block = ct_append_page(index, &page);
 	}
-	pfree(point);
 	if (bases)
 		pfree(bases);
 	if (locators)
