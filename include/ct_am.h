@@ -64,6 +64,7 @@ extern CtScanStats ct_scan_stats;
 extern void ct_options_init(void);
 extern bytea *ctoptions(Datum reloptions, bool validate);
 extern double ct_option_base(Relation index);
+extern bool ct_option_nets(Relation index);
 extern int	ct_option_strategy(Relation index);
 extern const char *ct_strategy_name(int strategy);
 

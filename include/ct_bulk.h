@@ -69,6 +69,7 @@ struct CtBulk
 	MemoryContext context;		/* of the build */
 	MemoryContext tree_context; /* of one tree in memory */
 	int			nthreads;
+	bool		even;			/* where there are boxes, no nets */
 	void		(*phase) (int);
 	Size		memory;
 	size_t		limit;			/* rows that fit the memory */

@@ -95,7 +95,8 @@ typedef struct CtColumns
 
 /* ct_halve.c */
 extern void ct_halve(const CtColumns *columns, uint32 *rows, size_t n,
-					 int nparts, uint16 *owner, uint32 *pivots);
+					 int nparts, int nthreads, uint16 *owner,
+					 uint32 *pivots);
 
 /* ct_frame_tree.c */
 extern void ct_frame_from_leaves(CtIndex *index);
@@ -144,7 +145,7 @@ extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
 typedef struct CtBulk CtBulk;
 
 extern CtBulk *ct_bulk_begin(CtIndex *index, Size memory, int nworkers,
-							 double expected);
+							 double expected, bool even);
 extern void ct_bulk_add(CtBulk *bulk, const void *vector,
 						const ItemPointerData *tid);
 extern void ct_bulk_finish(CtBulk *bulk, void (*phase) (int));

@@ -21,6 +21,9 @@
 
 static relopt_kind ct_relopt_kind;
 
+/* the default of option base, by which nobody can set it */
+#define BASE_NOT_GIVEN	0.0
+
 static relopt_enum_elt_def strategies[] = {
 	{"exact_metric", CT_STRATEGY_EXACT_METRIC},
 	{"spatial_proxy", CT_STRATEGY_SPATIAL_PROXY},
@@ -33,7 +36,7 @@ ct_options_init(void)
 	ct_relopt_kind = add_reloption_kind();
 	add_real_reloption(ct_relopt_kind, "base",
 					   "Expansion base of the cover tree",
-					   CT_DEFAULT_BASE, CT_MIN_BASE, CT_MAX_BASE,
+					   BASE_NOT_GIVEN, CT_MIN_BASE, CT_MAX_BASE,
 					   AccessExclusiveLock);
 	add_enum_reloption(ct_relopt_kind, "strategy",
 					   "Metric by which the tree is built",
@@ -60,7 +63,16 @@ ct_option_base(Relation index)
 {
 	CtOptions  *options = (CtOptions *) index->rd_options;
 
-	return options ? options->base : CT_DEFAULT_BASE;
+	return ct_option_nets(index) ? options->base : CT_DEFAULT_BASE;
+}
+
+/* Does the index ask for nets by naming a base? */
+bool
+ct_option_nets(Relation index)
+{
+	CtOptions  *options = (CtOptions *) index->rd_options;
+
+	return options && options->base != BASE_NOT_GIVEN;
 }
 
 int

@@ -43,9 +43,12 @@
 #define NET_SAMPLE		256
 
 /*
- * Where there are boxes, a node whose rows fill no more leaves than these is
- * divided evenly (ct_halve.c).  Few enough for the entries to fit on a page.
+ * Where there are boxes, nodes are divided evenly (ct_halve.c), so that pages are
+ * filled to this share (percent), which leaves room for what comes later.  If
+ * nets are asked for, and where points are larger than their coordinates in
+ * boxes, only nodes whose rows fill no more leaves than these.
  */
+#define EVEN_FILL		80
 #define HALVED_LEAVES	24
 
 /* nodes measured between two checks for interrupts */
@@ -100,7 +103,8 @@ count_threads(int nworkers)
  * memory that is set aside for more than do come is not touched.
  */
 CtBulk *
-ct_bulk_begin(CtIndex *index, Size memory, int nworkers, double expected)
+ct_bulk_begin(CtIndex *index, Size memory, int nworkers, double expected,
+			  bool even)
 {
 	CtBulk	   *bulk = palloc0(sizeof(CtBulk));
 
@@ -110,6 +114,7 @@ ct_bulk_begin(CtIndex *index, Size memory, int nworkers, double expected)
 											   "Cover tree in memory",
 											   ALLOCSET_DEFAULT_SIZES);
 	bulk->nthreads = count_threads(nworkers);
+	bulk->even = even;
 	bulk->memory = memory;
 	bulk->element_size = ct_element_size(index->space.element);
 	bulk->arriving = index->space.model ? sizeof(double) * index->meta.dims :
@@ -596,11 +601,27 @@ range_sketches(const CtBulk *bulk, size_t first, size_t n, double *point)
 }
 
 /*
- * Divides a range evenly among leaves; the part of its first row keeps that.
- * Returns false when out of memory.
+ * Into how many parts is a node evenly divided whose rows fill so many leaves?
+ * Each part will be a page, and so will be the parts of a part.
+ */
+static size_t
+even_parts(const CtIndex *index, size_t leaves)
+{
+	size_t		fanout = Max(index->routing.usable_children * EVEN_FILL / 100, 2);
+	size_t		part = 1;		/* leaves */
+
+	while (leaves > part * fanout)
+		part *= fanout;
+	return (leaves - 1) / part + 1;
+}
+
+/*
+ * Divides a range evenly; the part of its first row keeps that.  Returns false
+ * when out of memory.
  */
 static bool
-open_evenly(CtBulk *bulk, size_t first, size_t n, int leaves, Opening *opening)
+open_evenly(CtBulk *bulk, size_t first, size_t n, bool shared,
+			Opening *opening)
 {
 	CtIndex    *index = bulk->index;
 	CtColumns	columns = {bulk->columns, bulk->size, index->space.element,
@@ -623,14 +644,15 @@ open_evenly(CtBulk *bulk, size_t first, size_t n, int leaves, Opening *opening)
 		columns.base += first * bulk->element_size;
 	for (size_t i = 0; i < n; i++)
 		rows[i] = i;
-	ct_halve(&columns, rows, n, leaves, owner, opening->pivots);
+	ct_halve(&columns, rows, n, opening->limit, shared ? bulk->nthreads : 1,
+			 owner, opening->pivots);
 	free(sketches);
 	own = owner[0];
 	for (size_t i = 0; i < n; i++)
 		owner[i] = owner[i] == own ? 0 : owner[i] == 0 ? own : owner[i];
 	opening->pivots[own] = opening->pivots[0];
 	opening->pivots[0] = 0;
-	opening->k = leaves;
+	opening->k = opening->limit;
 	opening->flags = CT_ENTRY_GROUP;
 	opening->stale = true;
 	return true;
@@ -652,7 +674,8 @@ ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 	size_t		far;
 	size_t		leaves = (n - 1) / ct_cell_rows(index) + 1;
 	Opening		opening = {0};
-	bool		halved = index->routing.boxes && leaves <= HALVED_LEAVES;
+	bool		halved = index->routing.boxes &&
+		((bulk->even && !index->coded) || leaves <= HALVED_LEAVES);
 	int			limit = Min(n / (index->space.model ? RESIDUAL_CELL : 2),
 							index->routing.capacity / CT_OPEN_SHARE);
 	size_t	   *start;
@@ -663,7 +686,8 @@ ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 	far = ct_range_farthest(bulk, first, n, shared);
 	if (bulk->dist[first + far] == 0.0)
 		return false;			/* copies of one point */
-	if (!start_opening(bulk, halved ? leaves : Max(limit, 2), &opening))
+	if (!start_opening(bulk, halved ? even_parts(index, leaves) : Max(limit, 2),
+					   &opening))
 	{
 		end_opening(&opening);
 		list->failed = true;
@@ -671,7 +695,7 @@ ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 	}
 	if (!halved)
 		open_net(bulk, first, n, far, shared, &opening);
-	else if (!open_evenly(bulk, first, n, leaves, &opening))
+	else if (!open_evenly(bulk, first, n, shared, &opening))
 	{
 		end_opening(&opening);
 		list->failed = true;

@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * ct_halve.c
- *	  Dividing the rows of a few leaves evenly, by halving.
+ *	  Dividing rows evenly, by halving.
  *
- * A net divides rows by distance alone: its cells are of any size, and leaves
+ * A net divides rows by distance alone: its cells are of any size, and pages
  * made of them are either badly filled or patched up from cells that have
- * little to do with each other.  Below a node whose rows fill no more than a
- * few leaves, rows of a space of few dimensions are therefore divided into as
- * many groups of equal size: at the median of the coordinate of the widest
- * extent, and so on for both halves (Friedman, Bentley & Finkel 1977).  That
- * makes leaves that are full, and boxes around them that hardly overlap.
+ * little to do with each other.  In a space of few dimensions rows are
+ * therefore divided into as many groups of equal size as their pages need: at
+ * the median of the coordinate of the largest variance, and so on for both
+ * halves (Friedman, Bentley & Finkel 1977).  That makes pages that are full, and
+ * boxes around them that hardly overlap.
  *
- * Runs in any thread: no PostgreSQL function is called here.
+ * Runs in any thread, or in several: no PostgreSQL function is called here.
  *
  * IDENTIFICATION
  *	  src/tree/ct_halve.c
@@ -24,12 +24,18 @@
 
 #include "ct_tree.h"
 
+/* rows that tell where a part is, and how it extends */
+#define SAMPLE_ROWS		1024
+
+/* halves of more rows than this are worth a task */
+#define TASK_ROWS		8192
+
 typedef struct Halving
 {
 	const CtColumns *columns;
 	uint16	   *owner;			/* result, by row */
 	uint32	   *pivots;			/* result, by part */
-	int			nparts;			/* made so far */
+	bool		shared;			/* several threads are at it */
 } Halving;
 
 /* coordinate j of a row */
@@ -101,45 +107,57 @@ select_smallest(const Halving *halving, int j, uint32 *rows, size_t n, size_t k)
 	}
 }
 
-/* The dimension in which the rows extend most, and the middle of each. */
+/*
+ * The dimension in which the rows vary most, and the middle of each.  Of many
+ * rows every so manyth is asked.  Differences are taken in units of the largest
+ * coordinate, so that no square overflows.
+ */
 static int
 widest_dimension(const Halving *halving, const uint32 *rows, size_t n,
 				 double *middle)
 {
+	size_t		step = (n - 1) / SAMPLE_ROWS + 1;
+	double		most = -1.0;
 	int			widest = 0;
-	double		extent = -1.0;
+	double		unit = 0.0;
 
 	for (int j = 0; j < halving->columns->dims; j++)
+		for (size_t i = 0; i < n; i += step)
+			unit = Max(unit, fabs(coordinate(halving, j, rows[i])));
+	for (int j = 0; j < halving->columns->dims && unit > 0.0; j++)
 	{
-		double		lower = coordinate(halving, j, rows[0]);
-		double		upper = lower;
+		double		first = coordinate(halving, j, rows[0]) / unit;
+		double		sum = 0.0;
+		double		squares = 0.0;
+		size_t		count = 0;
 
-		for (size_t i = 1; i < n; i++)
+		for (size_t i = 0; i < n; i += step, count++)
 		{
-			double		x = coordinate(halving, j, rows[i]);
+			double		x = coordinate(halving, j, rows[i]) / unit - first;
 
-			lower = Min(lower, x);
-			upper = Max(upper, x);
+			sum += x;
+			squares += x * x;
 		}
-		middle[j] = lower / 2.0 + upper / 2.0;
-		if (upper / 2.0 - lower / 2.0 > extent)
+		middle[j] = (first + sum / count) * unit;
+		if (squares - sum * sum / count > most)
 		{
-			extent = upper / 2.0 - lower / 2.0;
+			most = squares - sum * sum / count;
 			widest = j;
 		}
 	}
 	return widest;
 }
 
-/* The row nearest to the middle of a part, by the largest leg. */
+/* The row nearest to the middle of a part, by the largest leg, likewise. */
 static uint32
 central_row(const Halving *halving, const uint32 *rows, size_t n,
 			const double *middle)
 {
+	size_t		step = (n - 1) / SAMPLE_ROWS + 1;
 	uint32		best = rows[0];
 	double		nearest = INFINITY;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i += step)
 	{
 		double		d = 0.0;
 
@@ -154,17 +172,16 @@ central_row(const Halving *halving, const uint32 *rows, size_t n,
 	return best;
 }
 
+/* Makes the parts from number part on. */
 static void
-halve(Halving *halving, uint32 *rows, size_t n, int nparts)
+halve(const Halving *halving, uint32 *rows, size_t n, int part, int nparts)
 {
-	double		middle[CT_BOX_DIMS];
+	double		middle[CT_BOX_DIMS] = {0};
 	int			widest = widest_dimension(halving, rows, n, middle);
 	size_t		left;
 
 	if (nparts == 1)
 	{
-		int			part = halving->nparts++;
-
 		for (size_t i = 0; i < n; i++)
 			halving->owner[rows[i]] = part;
 		halving->pivots[part] = central_row(halving, rows, n, middle);
@@ -172,20 +189,30 @@ halve(Halving *halving, uint32 *rows, size_t n, int nparts)
 	}
 	left = n * (nparts / 2) / nparts;
 	select_smallest(halving, widest, rows, n, left);
-	halve(halving, rows, left, nparts / 2);
-	halve(halving, rows + left, n - left, nparts - nparts / 2);
+#pragma omp task if (halving->shared && n > TASK_ROWS)
+	halve(halving, rows, left, part, nparts / 2);
+	halve(halving, rows + left, n - left, part + nparts / 2,
+		  nparts - nparts / 2);
 }
 
 /*
  * Divides n rows of columns into nparts <= n parts of equal size.  rows holds
  * their numbers and is reordered.  Fills owner[row] with the part of each, and
- * pivots[] with the central row of each part.
+ * pivots[] with a central row of each part.  The result does not depend on the
+ * number of threads; one thread starts no others.
  */
 void
 ct_halve(const CtColumns *columns, uint32 *rows, size_t n, int nparts,
-		 uint16 *owner, uint32 *pivots)
+		 int nthreads, uint16 *owner, uint32 *pivots)
 {
-	Halving		halving = {columns, owner, pivots, 0};
+	Halving		halving = {columns, owner, pivots, nthreads > 1};
 
-	halve(&halving, rows, n, nparts);
+	if (!halving.shared)
+		halve(&halving, rows, n, 0, nparts);
+	else
+	{
+#pragma omp parallel num_threads(nthreads)
+#pragma omp single
+		halve(&halving, rows, n, 0, nparts);
+	}
 }

@@ -551,7 +551,7 @@ group_by_halves(CtIndex *index, const double *points, int n,
 			sketches[j * n + i] = sketch[j];
 	}
 	columns.base = (const char *) sketches;
-	ct_halve(&columns, rows, n, 2, half, centers);
+	ct_halve(&columns, rows, n, 2, 1, half, centers);
 	for (int h = 0; h < 2; h++)
 		near[h] = ct_cover_distance(&index->shape, pivot,
 									points + (size_t) centers[h] * size);
