@@ -169,6 +169,18 @@ typedef struct CtKernelTable
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);
 
+	/* how many of n keys are at most limit; NaN never is */
+	size_t		(*count_f64) (const double *keys, size_t n, double limit);
+
+	/*
+	 * Writes to chosen, in increasing order, the positions of the keys that are
+	 * above the one and at most the other limit, or NaN; n is at most 65,536.
+	 * Returns their number.  rest becomes the smallest key above limit, or
+	 * INFINITY.
+	 */
+	size_t		(*choose_f64) (const double *keys, size_t n, double above,
+							   double limit, uint16_t *chosen, double *rest);
+
 	/* canonical dot product; no alignment is required */
 	double		(*dot_f64) (const double *x, const double *y, size_t dim);
 

@@ -205,7 +205,43 @@ flags_any(Flags flags)
 	return _mm256_movemask_pd(flags) != 0;
 }
 
+CT_INLINE CT_TARGET unsigned int
+vector_at_most(Vector a, Vector b)
+{
+	return _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_LE_OQ));
+}
+
+CT_INLINE CT_TARGET unsigned int
+vector_above(Vector a, Vector b)
+{
+	return _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_GT_OQ));
+}
+
+CT_INLINE CT_TARGET Vector
+vector_least_above(Vector a, Vector b, Vector limit)
+{
+	return _mm256_min_pd(a, _mm256_blendv_pd(_mm256_set1_pd(INFINITY), b,
+											 _mm256_cmp_pd(b, limit, _CMP_GT_OQ)));
+}
+
+CT_INLINE CT_TARGET double
+vector_smallest(Vector v)
+{
+	__m128d		pair = _mm_min_pd(_mm256_castpd256_pd128(v),
+								  _mm256_extractf128_pd(v, 1));
+
+	return _mm_cvtsd_f64(_mm_min_sd(pair, _mm_unpackhi_pd(pair, pair)));
+}
+
+CT_INLINE CT_TARGET void
+store_positions(uint16_t *positions, size_t i, unsigned int bits)
+{
+	for (; bits != 0; bits &= bits - 1)
+		*positions++ = (uint16_t) (i + __builtin_ctz(bits));
+}
+
 #include "ct_kernel_columns.h"
+#include "ct_kernel_choose.h"
 #include "ct_kernel_features.h"
 #include "ct_kernel_boxes.h"
 
@@ -329,7 +365,6 @@ argmin_f64_avx2(const double *keys, size_t n)
 				min1,
 				min2,
 				min3;
-	__m128d		pair;
 	size_t		last;
 	size_t		i;
 
@@ -349,10 +384,7 @@ argmin_f64_avx2(const double *keys, size_t n)
 		min0 = _mm256_min_pd(min0, _mm256_loadu_pd(keys + i));
 	min0 = _mm256_min_pd(_mm256_min_pd(min0, min1),
 						 _mm256_min_pd(min2, min3));
-	pair = _mm_min_pd(_mm256_castpd256_pd128(min0),
-					  _mm256_extractf128_pd(min0, 1));
-	pair = _mm_min_sd(pair, _mm_unpackhi_pd(pair, pair));
-	min0 = _mm256_broadcastsd_pd(pair);
+	min0 = vector_set(vector_smallest(min0));
 
 	for (i = 0;; i += VECTOR_LANES)
 	{
@@ -419,6 +451,8 @@ const CtKernelTable ct_kernel_avx2 = {
 	.quantize = quantize,
 	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_avx2,
+	.count_f64 = count_f64,
+	.choose_f64 = choose_f64,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
 	.covariances = covariances,

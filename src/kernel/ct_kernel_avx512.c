@@ -181,7 +181,48 @@ flags_any(Flags flags)
 	return flags != 0;
 }
 
+CT_INLINE CT_TARGET unsigned int
+vector_at_most(Vector a, Vector b)
+{
+	return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ);
+}
+
+CT_INLINE CT_TARGET unsigned int
+vector_above(Vector a, Vector b)
+{
+	return _mm512_cmp_pd_mask(a, b, _CMP_GT_OQ);
+}
+
+CT_INLINE CT_TARGET Vector
+vector_least_above(Vector a, Vector b, Vector limit)
+{
+	return _mm512_mask_min_pd(a, _mm512_cmp_pd_mask(b, limit, _CMP_GT_OQ), a, b);
+}
+
+CT_INLINE CT_TARGET double
+vector_smallest(Vector v)
+{
+	__m256d		half = _mm256_min_pd(_mm512_castpd512_pd256(v),
+									 _mm512_extractf64x4_pd(v, 1));
+	__m128d		pair = _mm_min_pd(_mm256_castpd256_pd128(half),
+								  _mm256_extractf128_pd(half, 1));
+
+	return _mm_cvtsd_f64(_mm_min_sd(pair, _mm_unpackhi_pd(pair, pair)));
+}
+
+CT_INLINE CT_TARGET void
+store_positions(uint16_t *positions, size_t i, unsigned int bits)
+{
+	__m256i		all = _mm256_add_epi32(_mm256_set1_epi32((int) i),
+									   _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+
+	_mm_storeu_si128((__m128i *) positions,
+					 _mm256_cvtepi32_epi16(_mm256_maskz_compress_epi32((Mask) bits,
+																	   all)));
+}
+
 #include "ct_kernel_columns.h"
+#include "ct_kernel_choose.h"
 #include "ct_kernel_features.h"
 #include "ct_kernel_boxes.h"
 
@@ -295,8 +336,6 @@ argmin_f64_avx512(const double *keys, size_t n)
 				min1,
 				min2,
 				min3;
-	__m256d		half;
-	__m128d		pair;
 	size_t		last;
 	size_t		i;
 
@@ -316,12 +355,7 @@ argmin_f64_avx512(const double *keys, size_t n)
 		min0 = _mm512_min_pd(min0, _mm512_loadu_pd(keys + i));
 	min0 = _mm512_min_pd(_mm512_min_pd(min0, min1),
 						 _mm512_min_pd(min2, min3));
-	half = _mm256_min_pd(_mm512_castpd512_pd256(min0),
-						 _mm512_extractf64x4_pd(min0, 1));
-	pair = _mm_min_pd(_mm256_castpd256_pd128(half),
-					  _mm256_extractf128_pd(half, 1));
-	pair = _mm_min_sd(pair, _mm_unpackhi_pd(pair, pair));
-	min0 = _mm512_broadcastsd_pd(pair);
+	min0 = vector_set(vector_smallest(min0));
 
 	for (i = 0;; i += VECTOR_LANES)
 	{
@@ -388,6 +422,8 @@ const CtKernelTable ct_kernel_avx512 = {
 	.quantize = quantize,
 	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_avx512,
+	.count_f64 = count_f64,
+	.choose_f64 = choose_f64,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
 	.covariances = covariances,

@@ -16,6 +16,7 @@
 #define CT_KERNEL_PRIVATE_H
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "ct_kernel.h"

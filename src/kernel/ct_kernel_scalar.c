@@ -362,6 +362,39 @@ vector_load_some(const void *p, Mask mask, size_t element_size)
 #include "ct_kernel_features.h"
 #include "ct_kernel_boxes.h"
 
+CT_INLINE unsigned int
+vector_at_most(Vector a, Vector b)
+{
+	return a <= b;
+}
+
+CT_INLINE unsigned int
+vector_above(Vector a, Vector b)
+{
+	return a > b;
+}
+
+CT_INLINE Vector
+vector_least_above(Vector a, Vector b, Vector limit)
+{
+	return b > limit && b < a ? b : a;
+}
+
+CT_INLINE double
+vector_smallest(Vector v)
+{
+	return v;
+}
+
+CT_INLINE void
+store_positions(uint16_t *positions, size_t i, unsigned int bits)
+{
+	for (; bits != 0; bits &= bits - 1)
+		*positions++ = (uint16_t) (i + __builtin_ctz(bits));
+}
+
+#include "ct_kernel_choose.h"
+
 #define SHARE_LANES		1
 typedef float ShareVector;
 
@@ -404,6 +437,8 @@ const CtKernelTable ct_kernel_scalar = {
 	.quantize = quantize,
 	.grouped_product = grouped_product,
 	.argmin_f64 = argmin_f64_scalar,
+	.count_f64 = count_f64,
+	.choose_f64 = choose_f64,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
 	.covariances = covariances,

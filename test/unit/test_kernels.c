@@ -698,6 +698,79 @@ check_argmin(const CtKernelTable *kernels)
 	}
 }
 
+/* one key of a list: distinct, with ties, without number, or none */
+static double
+key_of_style(int style)
+{
+	switch (style)
+	{
+		case 0:
+			return random_unit();
+		case 1:
+			return random_below(4);
+		case 2:
+			return random_below(3) ? INFINITY : random_unit();
+		case 3:
+			return random_below(9) ? random_unit() : NAN;
+		default:
+			return 1.0;
+	}
+}
+
+/* Checks choose_f64 and count_f64 against what they promise. */
+static void
+check_chosen(const CtKernelTable *kernels, const double *keys, size_t n,
+			 double above, double limit)
+{
+	uint16_t	chosen[600];
+	double		rest = -1.0;
+	double		left = INFINITY;
+	size_t		count = kernels->choose_f64(keys, n, above, limit, chosen, &rest);
+	size_t		at_most = 0;
+	size_t		place = 0;
+
+	comparisons++;
+	for (size_t i = 0; i < n; i++)
+	{
+		double		key = get_f64(keys, i);
+
+		at_most += key <= limit;
+		if (key > limit)
+			left = key < left ? key : left;
+		else if (!(key <= above) && (place >= count || chosen[place++] != i))
+			fail(kernels->name, "choose_f64", KIND_UNIT, 1, n, i, key, limit);
+	}
+	if (place != count || rest != left)
+		fail(kernels->name, "choose_f64", KIND_UNIT, 1, n, count, rest, left);
+	if (kernels->count_f64(keys, n, limit) != at_most)
+		fail(kernels->name, "count_f64", KIND_UNIT, 1, n, at_most, limit, 0.0);
+}
+
+static void
+check_choosing(const CtKernelTable *kernels)
+{
+	static Arena arena;
+
+	if (arena.start == NULL)
+		arena = arena_create(600 * sizeof(double));
+	for (size_t n = 1; n <= 530; n += n < 40 ? 1 : 7)
+		for (int style = 0; style < 5; style++)
+		{
+			double	   *keys = arena_tail(arena, n * sizeof(double),
+										  style % 2 ? 4 : 0);
+
+			for (size_t i = 0; i < n; i++)
+				put_f64(keys, i, key_of_style(style));
+			check_chosen(kernels, keys, n, -1.0, INFINITY);
+			check_chosen(kernels, keys, n, -1.0, 0.0);
+			check_chosen(kernels, keys, n, -1.0, 0.5);
+			check_chosen(kernels, keys, n, 0.25, 0.5);
+			check_chosen(kernels, keys, n, 1.0, 2.0);
+			check_chosen(kernels, keys, n, 0.5, INFINITY);
+			check_chosen(kernels, keys, n, 0.5, 0.5);
+		}
+}
+
 /* How far q is below the one limit or above the other. */
 static double
 literal_leg(double q, float lower, float upper)
@@ -934,6 +1007,7 @@ main(void)
 		check_known(tables[level]);
 		check_not_finite(tables[level]);
 		check_argmin(tables[level]);
+		check_choosing(tables[level]);
 	}
 	check_distances(tables);
 	check_boxes(tables);
