@@ -54,6 +54,7 @@ typedef struct CtIndex
 	void	   *page_written_arg;	/* with this argument, or NULL */
 	BlockNumber vector_hint;	/* vector page filled last, or invalid */
 	BlockNumber nblocks;		/* the index had at least so many pages */
+	int64		scan_rows;		/* about what scans lately returned, or 0 */
 } CtIndex;
 
 /* A pinned and locked page. */
@@ -113,6 +114,7 @@ typedef struct CtEdit CtEdit;
 
 /* ct_meta.c */
 extern CtIndex *ct_index_open(Relation rel);
+extern void ct_index_keep_scan_rows(CtIndex *index, int64 rows);
 extern void ct_index_refresh(CtIndex *index);
 extern void ct_index_set_shape(CtIndex *index, int dims);
 extern int	ct_max_dims(CtElement element);
@@ -144,6 +146,7 @@ extern CtPin ct_pin_new_allowed(CtIndex *index, BlockNumber block,
 								CtLockMode mode);
 extern bool ct_page_is_new(Page page);
 extern void ct_unpin(CtPin pin);
+extern void ct_prefetch_leaf(CtIndex *index, BlockNumber block);
 extern Page ct_pin_page(CtPin pin);
 extern BlockNumber ct_pin_block(CtPin pin);
 extern void ct_page_init(Page page, CtPageKind kind, uint32 incarnation);

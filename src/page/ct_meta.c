@@ -368,6 +368,17 @@ ct_index_open(Relation rel)
 	return index;
 }
 
+/* Tells later scans of this backend how many rows one has returned. */
+void
+ct_index_keep_scan_rows(CtIndex *index, int64 rows)
+{
+	CtIndex    *cached = index->rel->rd_amcache;
+
+	index->scan_rows = rows;
+	if (cached)
+		cached->scan_rows = rows;
+}
+
 /*
  * Fixes the dimension of a still empty index, unless another backend has
  * done so first; the caller compares index->meta.dims afterwards.

@@ -12,6 +12,7 @@
  */
 #include "ct_compat.h"
 
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
@@ -165,6 +166,75 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 	}
 }
 
+/* -------- buffers that pages were in lately -------- */
+
+/*
+ * To find a page's buffer takes a look into the server's table of buffers, with
+ * a lock of its own, and costs as much as the rest of a visit.  A backend
+ * remembers where it found pages: a guess, which ReadRecentBuffer() verifies.
+ * Temporary tables, whose buffers have no such lock, do without.
+ */
+#define RECENT_SLOTS		4096
+
+#define CACHE_LINE			64	/* bytes */
+
+/*
+ * Only ReadBuffer() counts as usage where the server looks for a victim, so
+ * every so manyth read is one.
+ */
+#define RECENT_READS		8
+
+typedef struct RecentBuffer
+{
+	CtRelFile	file;
+	BlockNumber block;
+	Buffer		buffer;			/* or InvalidBuffer */
+	int			left;			/* reads until the next ReadBuffer() */
+} RecentBuffer;
+
+static RecentBuffer recent_buffers[RECENT_SLOTS];
+
+static inline RecentBuffer *
+recent_slot(CtIndex *index, BlockNumber block)
+{
+	return &recent_buffers[(block + RelationGetRelid(index->rel) * 613) %
+						   RECENT_SLOTS];
+}
+
+static inline bool
+is_recent(CtIndex *index, BlockNumber block, const RecentBuffer *recent)
+{
+	return recent->block == block && recent->buffer != InvalidBuffer &&
+		ct_relation_file_equals(recent->file, ct_relation_file(index->rel));
+}
+
+/* Reads a block from the buffer where it was, or returns InvalidBuffer. */
+static inline Buffer
+read_recent(CtIndex *index, BlockNumber block)
+{
+	RecentBuffer *recent = recent_slot(index, block);
+
+	if (!is_recent(index, block, recent) || --recent->left < 0 ||
+		!ReadRecentBuffer(recent->file, MAIN_FORKNUM, block, recent->buffer))
+		return InvalidBuffer;
+	pgstat_count_buffer_read(index->rel);
+	pgstat_count_buffer_hit(index->rel);
+	return recent->buffer;
+}
+
+static void
+remember_buffer(CtIndex *index, BlockNumber block, Buffer buffer)
+{
+	RecentBuffer *recent = recent_slot(index, block);
+
+	if (BufferIsLocal(buffer))
+		return;
+	recent->file = ct_relation_file(index->rel);
+	recent->block = block;
+	recent->buffer = buffer;
+	recent->left = RECENT_READS;
+}
+
 /*
  * Reads a block that a link names.  ReadBuffer would take one number as a
  * wish to extend the index, and report others without naming the cause.
@@ -172,13 +242,37 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 static Buffer
 read_block(CtIndex *index, BlockNumber block)
 {
+	Buffer		buffer = read_recent(index, block);
+
+	if (buffer != InvalidBuffer)
+		return buffer;
 	if (block >= index->nblocks)
 	{
 		index->nblocks = RelationGetNumberOfBlocks(index->rel);
 		if (block >= index->nblocks)
 			ct_page_corrupted(index, block, "A link leads beyond the end.");
 	}
-	return ReadBuffer(index->rel, block);
+	buffer = ReadBuffer(index->rel, block);
+	remember_buffer(index, block, buffer);
+	return buffer;
+}
+
+/*
+ * Has the processor fetch a leaf that is going to be read into its cache.  Where
+ * it is may be guessed: a wrong page costs time only.
+ */
+void
+ct_prefetch_leaf(CtIndex *index, BlockNumber block)
+{
+	const RecentBuffer *recent = recent_slot(index, block);
+	const char *page;
+
+	if (!is_recent(index, block, recent))
+		return;
+	page = BufferGetPage(recent->buffer);
+	for (int at = 0; at < index->leaf.tids; at += CACHE_LINE)
+		__builtin_prefetch(page + at, 0, 2);
+	__builtin_prefetch(page + BLCKSZ - sizeof(CtSpecialData), 0, 2);
 }
 
 /* Pins, locks and checks a page.  The caller releases it by ct_unpin. */
