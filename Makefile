@@ -22,6 +22,7 @@ REGRESS = \
 	operands \
 	knn \
 	orders \
+	near \
 	insert \
 	build \
 	build_parallel \

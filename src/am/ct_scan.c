@@ -33,7 +33,8 @@
 typedef struct Ordering
 {
 	CtReport	report;
-	double	   *location;		/* of the query */
+	double	   *location;		/* of the query, once one has been read */
+	int			location_size;
 	double	   *record;			/* residual index: the same, expanded */
 	int			record_size;
 } Ordering;
@@ -67,8 +68,6 @@ ctbeginscan(Relation rel, int nkeys, int norderbys)
 		scan->xs_orderbyvals = palloc0(sizeof(Datum) * norderbys);
 		scan->xs_orderbynulls = palloc(sizeof(bool) * norderbys);
 		state->orderings = palloc0(sizeof(Ordering) * norderbys);
-		for (int o = 0; o < norderbys; o++)
-			state->orderings[o].location = palloc(sizeof(double) * CT_MAX_DIMS);
 		state->further = palloc(sizeof(CtOrder) * norderbys);
 	}
 	if (norderbys > 1)
@@ -101,6 +100,22 @@ ctrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys,
 	if (state->started)
 		collect_stats(state);
 	state->started = false;
+}
+
+/* Keeps the location of a query. */
+static void
+keep_location(ScanState *state, Ordering *ordering, int dims,
+			  const double *location)
+{
+	if (ordering->location_size < dims)
+	{
+		if (ordering->location)
+			pfree(ordering->location);
+		ordering->location = MemoryContextAlloc(state->context,
+												sizeof(double) * dims);
+		ordering->location_size = dims;
+	}
+	memcpy(ordering->location, location, sizeof(double) * dims);
 }
 
 /*
@@ -139,7 +154,7 @@ read_residual_query(IndexScanDesc scan, Ordering *ordering, Datum argument,
 											  sizeof(double) * index->point_size);
 		ordering->record_size = index->point_size;
 	}
-	memcpy(ordering->location, query->location, sizeof(double) * query->dims);
+	keep_location(state, ordering, query->dims, query->location);
 	query->location = ordering->location;
 	ct_index_expand(index, 1, ordering->location, ordering->record);
 }
@@ -148,18 +163,21 @@ read_residual_query(IndexScanDesc scan, Ordering *ordering, Datum argument,
 static void
 read_location(IndexScanDesc scan, Ordering *ordering, const ScanKeyData *key)
 {
-	CtIndex    *index = ((ScanState *) scan->opaque)->index;
+	ScanState  *state = scan->opaque;
+	CtIndex    *index = state->index;
 	Oid			type = OidIsValid(key->sk_subtype) ? key->sk_subtype :
 		scan->indexRelation->rd_opcintype[0];
 	CtArgType	arg_type;
+	static double location[CT_MAX_DIMS];
 	int			dims;
 
 	if (!ct_arg_type_from_oid(type, &arg_type))
 		elog(ERROR, "unexpected type of ordering operand: %u", type);
-	dims = ct_point_read(key->sk_argument, arg_type, ordering->location);
+	dims = ct_point_read(key->sk_argument, arg_type, location);
 	if (index->meta.dims > 0 && !ct_index_has_dims(index, dims) &&
 		index->meta.dims > 0)
 		ct_dims_mismatch(index->meta.dims, dims);
+	keep_location(state, ordering, dims, location);
 }
 
 /* Reads the operands of all ordering operators, and sets the leading one. */
@@ -341,7 +359,8 @@ ctendscan(IndexScanDesc scan)
 	ct_search_destroy(state->search);
 	for (int o = 0; o < scan->numberOfOrderBys; o++)
 	{
-		pfree(state->orderings[o].location);
+		if (state->orderings[o].location)
+			pfree(state->orderings[o].location);
 		if (state->orderings[o].record)
 			pfree(state->orderings[o].record);
 	}

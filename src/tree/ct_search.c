@@ -13,6 +13,10 @@
  * either may hide a row with the same distance and a smaller TID; cursors
  * compare by TID.
  *
+ * Where points are on the page, leaves do not become cursors at first: they give
+ * up near rows only, to a pool (ct_near.h), and stay in their branch with the
+ * least distance of the others.
+ *
  * In a residual index every leaf has a basis of pivots.  Their correlations
  * with the query, mostly known from routing pages, give all rows of the leaf a
  * bound (ct_projection.h), which a table of pivots seen makes cheap.
@@ -32,6 +36,7 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
+#include "ct_near.h"
 #include "ct_tree.h"
 
 /* items with the same key leave the queue in this order */
@@ -61,6 +66,11 @@ typedef struct PageVisit
 	const CtShares *shares;		/* of the query by a residual leaf's basis as
 								 * it is in this version, or NULL */
 	LeafStage	stage;
+	/* a leaf that may keep rows: where it is in the queue, or -1 */
+	int			branch;
+	int			child;
+	double		taken;			/* its rows up to here have been read before */
+	double		rest;			/* bound of those that it keeps, or INFINITY */
 } PageVisit;
 
 /* the child pages of a routing page that was read */
@@ -69,6 +79,8 @@ typedef struct Branch
 	int			n;
 	int			front;			/* child with the smallest key */
 	double	   *keys;			/* INFINITY: visited, or nothing there */
+	double	   *taken;			/* of leaves that may keep rows: up to where
+								 * they were read, or -1; or NULL */
 	CtLink	   *links;
 	int			height;			/* of the children */
 	const CtShares *shares;		/* of a single leaf: see PageVisit */
@@ -167,6 +179,9 @@ struct CtSearch
 	int			cursors_size;
 	double	   *dist;			/* room for one node */
 	double	   *bounds;			/* likewise */
+	uint16	   *chosen;			/* likewise: slots */
+	CtNear		near;
+	int64		expected;		/* rows, by what earlier searches returned */
 
 	/* of rows whose points are costly to read */
 	int64		nlazy;			/* in cursors */
@@ -191,6 +206,7 @@ struct CtSearch
 	bool		root_read;		/* and was of the shape that is known */
 	bool		outdated;		/* see ct_search_is_outdated() */
 	bool		returned_any;
+	int64		nreturned;		/* rows */
 	CtResult	last;			/* row returned last */
 	bool		keep_points;	/* see ct_search_keep_points() */
 	double	   *last_point;		/* then: that of the row taken last */
@@ -202,6 +218,9 @@ struct CtSearch
 
 	CtSearchStats stats;
 };
+
+/* memory of a search that has ended, for the next one; or NULL */
+static MemoryContext spare_context = NULL;
 
 /* -------- the queue -------- */
 
@@ -290,23 +309,35 @@ branch_new(CtSearch *search, int n, int height)
 	branch->height = height;
 	branch->keys = palloc(sizeof(double) * n);
 	branch->links = palloc(sizeof(CtLink) * n);
+	branch->taken = NULL;
+	if (search->near.active && height == 0)
+	{
+		branch->taken = palloc(sizeof(double) * n);
+		for (int i = 0; i < n; i++)
+			branch->taken[i] = -1.0;
+	}
 	branch->shares = NULL;
 	branch->stage = LEAF_NEW;
 	return branch;
 }
 
+static inline void
+find_front(CtSearch *search, Branch *branch)
+{
+	branch->front = search->index->space.kernels->argmin_f64(branch->keys,
+															 branch->n);
+}
+
 /*
- * Puts a branch into the queue (at_top: back where it is), if it has a child
- * that was not visited.
+ * Puts a branch whose front is known into the queue (at_top: back where it is),
+ * if it has a child that was not visited.
  */
 static void
-branch_enqueue(CtSearch *search, int number, bool at_top)
+enqueue_front(CtSearch *search, int number, bool at_top)
 {
 	QueueItem	item = {0};
 	Branch	   *branch = &search->branches[number];
 
-	branch->front = search->index->space.kernels->argmin_f64(branch->keys,
-															 branch->n);
 	item.kind = ITEM_BRANCH;
 	item.number = number;
 	item.key = branch->keys[branch->front];
@@ -319,6 +350,13 @@ branch_enqueue(CtSearch *search, int number, bool at_top)
 	}
 	else if (at_top)
 		queue_pop(search);
+}
+
+static void
+branch_enqueue(CtSearch *search, int number, bool at_top)
+{
+	find_front(search, &search->branches[number]);
+	enqueue_front(search, number, at_top);
 }
 
 /* A branch of a single page. */
@@ -336,7 +374,10 @@ push_page(CtSearch *search, double key, const CtLink *link, int height,
 	search->stats.subtrees_pruned++;
 }
 
-/* Takes the child with the smallest key from the branch at the queue's top. */
+/*
+ * Takes the child with the smallest key from the branch at the queue's top.  A
+ * leaf that may keep rows stays there until leave_page().
+ */
 static void
 take_page(CtSearch *search, PageVisit *visit)
 {
@@ -351,8 +392,36 @@ take_page(CtSearch *search, PageVisit *visit)
 	visit->height = branch->height;
 	visit->shares = branch->shares;
 	visit->stage = branch->stage;
+	visit->taken = branch->taken ? branch->taken[child] : -1.0;
+	visit->rest = INFINITY;
+	visit->branch = -1;
 	branch->keys[child] = INFINITY;
-	branch_enqueue(search, number, true);
+	if (search->near.active && branch->taken)
+	{
+		visit->branch = number;
+		visit->child = child;
+		find_front(search, branch);
+		if (branch->keys[branch->front] <= search->near.limit)
+			ct_prefetch_leaf(search->index,
+							 branch->links[branch->front].block);
+	}
+	else
+		branch_enqueue(search, number, true);
+}
+
+/* Puts what a leaf keeps back into the queue, in its place at the top. */
+static void
+leave_page(CtSearch *search, const PageVisit *visit, uint32 version)
+{
+	Branch	   *branch = &search->branches[visit->branch];
+
+	Assert(search->queue[0].number == visit->branch);
+	branch->keys[visit->child] = visit->rest;
+	branch->taken[visit->child] = visit->taken;
+	branch->links[visit->child].version = version;
+	if (visit->rest < branch->keys[branch->front])
+		branch->front = visit->child;
+	enqueue_front(search, visit->branch, true);
 }
 
 /* -------- correlations with pivots -------- */
@@ -950,42 +1019,166 @@ lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
 }
 
+/*
+ * Computes the distances of a leaf's rows, whose points are on the page, and
+ * chooses those above visit->taken and at most limit.  Returns their number.
+ */
+static int
+choose_rows(CtSearch *search, const CtNode *node, PageVisit *visit,
+			double limit)
+{
+	const CtKernelTable *kernels = search->index->space.kernels;
+	int			n = node->header->nentries;
+	int			count;
+
+	count = kernels->choose_f64(search->dist, n, visit->taken, limit,
+								search->chosen, &visit->rest);
+	for (int i = 0; i < count; i++)
+		if (isnan(search->dist[search->chosen[i]]))
+			ct_page_corrupted(search->index, visit->block,
+							  "A point is not finite.");
+	return count;
+}
+
+/*
+ * Adds rows of a leaf that are near enough to the pool; visit->rest becomes a
+ * bound of those that the leaf keeps.
+ */
 static void
-read_leaf(CtSearch *search, const CtNode *node, const PageVisit *visit)
+read_near(CtSearch *search, const CtNode *node, PageVisit *visit)
+{
+	CtNear	   *near = &search->near;
+	const CtKernelTable *kernels = search->index->space.kernels;
+	int			n = node->header->nentries;
+	double		limit = INFINITY;
+	int			count;
+
+	if (n == 0)
+		return;
+	ct_node_distances(search->index, node, search->query, search->dist);
+	search->stats.distances += n;
+	if (visit->branch >= 0)
+		limit = ct_near_limit(near, kernels, search->dist, n, visit->taken);
+	count = choose_rows(search, node, visit, limit);
+	if (visit->rest == INFINITY && limit < INFINITY)
+	{
+		/* nothing is left, but perhaps at a distance that is no number */
+		limit = INFINITY;
+		count = choose_rows(search, node, visit, limit);
+	}
+	visit->taken = limit;
+	for (int i = 0; i < count; i++)
+	{
+		int			slot = search->chosen[i];
+		double		key = search->dist[slot];
+		double		point[2];
+
+		if (search->report == CT_REPORT_HYPOT)
+		{
+			ct_node_get_point(search->index, node, slot, point);
+			key = ct_hypot_distance(point, search->query);
+		}
+		ct_near_add(near, key, &node->tids[slot]);
+	}
+	if (search->report == CT_REPORT_HYPOT && visit->rest < INFINITY)
+		visit->rest = ct_lower_bound(&search->space, visit->rest, 0.0);
+	if (count > 0)
+		ct_near_tighten(near, kernels);
+}
+
+/* A cursor over the rows of a leaf with points that were not taken before. */
+static void
+read_rows(CtSearch *search, const CtNode *node, PageVisit *visit)
+{
+	bool		hypot = search->report == CT_REPORT_HYPOT;
+	int			n = node->header->nentries;
+	Cursor	   *cursor;
+
+	ct_node_distances(search->index, node, search->query, search->dist);
+	search->stats.distances += n;
+	n = choose_rows(search, node, visit, INFINITY);
+	if (n == 0)
+		return;
+	cursor = cursor_new(search, n);
+	cursor->block = visit->block;
+	if (hypot)
+	{
+		cursor->lazy = true;
+		cursor->exact = palloc0(sizeof(bool) * n);
+	}
+	if (hypot || search->keep_points)
+		cursor->points = palloc(sizeof(double) * search->index->point_size * n);
+	for (int i = 0; i < n; i++)
+	{
+		int			slot = search->chosen[i];
+
+		cursor->tids[i] = node->tids[slot];
+		cursor->keys[i] = search->dist[slot];
+		if (hypot)
+			cursor->keys[i] = ct_lower_bound(&search->space, cursor->keys[i],
+											 0.0);
+		if (cursor->points)
+			ct_node_get_point(search->index, node, slot,
+							  cursor_point(search, cursor, i));
+	}
+}
+
+static void
+read_leaf(CtSearch *search, const CtNode *node, PageVisit *visit)
 {
 	int			n = node->header->nentries;
 	Cursor	   *cursor;
 
 	if (n == 0)
 		return;
+	if (node->points && search->report != CT_REPORT_NULL)
+	{
+		if (search->near.active)
+			read_near(search, node, visit);
+		else
+			read_rows(search, node, visit);
+		return;
+	}
 	cursor = cursor_new(search, n);
 	cursor->block = visit->block;
 	memcpy(cursor->tids, node->tids, sizeof(ItemPointerData) * n);
 	if (search->report == CT_REPORT_NULL)
 		memset(cursor->keys, 0, sizeof(double) * n);
-	else if (node->locators)
-		lazy_keys(search, cursor, node, visit);
 	else
-	{
-		ct_node_distances(search->index, node, search->query, cursor->keys);
-		search->stats.distances += n;
-		if (search->report == CT_REPORT_HYPOT)
-		{
-			cursor->lazy = true;
-			cursor->exact = palloc0(sizeof(bool) * n);
-			for (int i = 0; i < n; i++)
-				cursor->keys[i] = ct_lower_bound(&search->space,
-												 cursor->keys[i], 0.0);
-		}
-		if (search->report == CT_REPORT_HYPOT || search->keep_points)
-		{
-			cursor->points = palloc(sizeof(double) *
-									search->index->point_size * n);
-			for (int i = 0; i < n; i++)
-				ct_node_get_point(search->index, node, i,
-								  cursor_point(search, cursor, i));
-		}
-	}
+		lazy_keys(search, cursor, node, visit);
+}
+
+/* From now on leaves that are read become cursors; so do the rows in the pool. */
+static void
+leave_near(CtSearch *search)
+{
+	CtNear	   *near = &search->near;
+	int			number = search->ncursors;
+	Cursor	   *cursor;
+
+	near->active = false;
+	if (near->n == 0)
+		return;
+	cursor = cursor_new(search, near->n);
+	memcpy(cursor->keys, near->keys, sizeof(double) * near->n);
+	memcpy(cursor->tids, near->tids, sizeof(ItemPointerData) * near->n);
+	near->n = 0;
+	cursor_enqueue(search, number, false);
+}
+
+/*
+ * Is the page at the queue's top beyond the rows that are expected, or the pool
+ * full?
+ */
+static inline bool
+is_beyond(const CtSearch *search)
+{
+	const QueueItem *top = &search->queue[0];
+	const Branch *branch = &search->branches[top->number];
+
+	return search->near.n > CT_NEAR_POOL ||
+		top->key > search->near.limit ||
+		(branch->taken && branch->taken[branch->front] >= search->near.limit);
 }
 
 /* What is kept of a page whose pivots are read without its lock. */
@@ -1057,6 +1250,24 @@ expand_routing(CtSearch *search, const CtNode *node, const PageVisit *visit)
 
 static void restart(CtSearch *search);
 
+/*
+ * The right sibling of a page that was split after its link was read.  It has
+ * rows of that page, of which those up to the distance taken have been read.
+ */
+static void
+push_right(CtSearch *search, const PageVisit *visit, const CtLink *right,
+		   double taken)
+{
+	Branch	   *branch;
+
+	push_page(search, visit->key, right, visit->height, LEAF_NEW, NULL);
+	branch = &search->branches[search->nbranches - 1];
+	if (branch->taken == NULL && taken >= 0.0)
+		branch->taken = palloc(sizeof(double));
+	if (branch->taken)
+		branch->taken[0] = taken;
+}
+
 /* Reads a page; its children or its rows take its place in the queue. */
 static void
 visit_page(CtSearch *search, PageVisit *visit)
@@ -1070,6 +1281,8 @@ visit_page(CtSearch *search, PageVisit *visit)
 	CtPageKind	kind = ct_page_kind(page);
 	int			ncursors = search->ncursors;
 	int			nbranches = search->nbranches;
+	double		taken = visit->taken;
+	uint32		version;
 
 	search->stats.pages_read++;
 	if (ct_special(page)->incarnation != visit->incarnation && !is_root)
@@ -1134,13 +1347,16 @@ visit_page(CtSearch *search, PageVisit *visit)
 			 !(node.codes ? put_off_coded(search, &node, visit) :
 			   put_off(search, &node, visit)))
 		read_leaf(search, &node, visit);
+	version = node.header->version;
 	if (pin != CT_NO_PIN)
 		ct_unpin(pin);
 
+	if (visit->branch >= 0)
+		leave_page(search, visit, version);
 	if (kind == CT_PAGE_ROUTING && search->nbranches > nbranches)
 		branch_enqueue(search, nbranches, false);
 	if (right.block != InvalidBlockNumber)
-		push_page(search, visit->key, &right, visit->height, LEAF_NEW, NULL);
+		push_right(search, visit, &right, taken);
 	if (search->ncursors > ncursors)
 		cursor_enqueue(search, ncursors, false);
 }
@@ -1177,6 +1393,8 @@ restart(CtSearch *search)
 	search->nqueue = 0;
 	search->ncursors = 0;
 	search->nbranches = 0;
+	if (search->near.active)
+		ct_near_clear(&search->near);
 	if (search->report == CT_REPORT_NULL)
 		enqueue_nulls(search);
 	if (search->no_dims)
@@ -1186,16 +1404,45 @@ restart(CtSearch *search)
 
 /* -------- interface -------- */
 
+/*
+ * Memory for a search, which is a child of the current context.  That of an
+ * earlier one is used again: a statement that gives back and takes so much
+ * makes the C library return memory to the kernel and ask for it again, page
+ * fault by page fault.
+ */
+static MemoryContext
+search_context(void)
+{
+	MemoryContext context = spare_context;
+
+	if (context == NULL)
+		return AllocSetContextCreate(CurrentMemoryContext,
+									 "Cover tree scan context",
+									 0, 64 * 1024, 1024 * 1024);
+	spare_context = NULL;
+	MemoryContextSetParent(context, CurrentMemoryContext);
+	return context;
+}
+
 CtSearch *
 ct_search_create(CtIndex *index)
 {
 	CtSearch   *search = palloc0(sizeof(CtSearch));
 
 	search->index = index;
-	search->context = AllocSetContextCreate(CurrentMemoryContext,
-											"Cover tree scan context",
-											0, 64 * 1024, 1024 * 1024);
+	search->expected = index->scan_rows > 0 ? index->scan_rows : CT_NEAR_GUESS;
+	search->context = search_context();
 	return search;
+}
+
+/* What does the search that ends tell about the number of rows of the next? */
+static void
+expect_rows(CtSearch *search)
+{
+	if (search->nreturned > 0)
+		search->expected = Max(search->nreturned,
+							   search->expected - search->expected / 4);
+	search->nreturned = 0;
 }
 
 /*
@@ -1211,6 +1458,7 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 
 	MemoryContextReset(search->context);
 	old = MemoryContextSwitchTo(search->context);
+	expect_rows(search);
 	search->report = report;
 	search->query = NULL;
 	if (query)
@@ -1257,6 +1505,11 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	search->bounds = palloc(sizeof(double) *
 							Max(Max(index->routing.capacity,
 									index->leaf.capacity), 1));
+	search->chosen = palloc(sizeof(uint16) * Max(index->leaf.capacity, 1));
+	memset(&search->near, 0, sizeof(search->near));
+	if (index->meta.dims > 0 && !index->external && report != CT_REPORT_NULL &&
+		!search->keep_points && search->expected <= CT_NEAR_MOST)
+		ct_near_start(&search->near, search->expected);
 	search->no_dims = index->meta.dims == 0;
 	search->root_read = search->outdated = false;
 	search->returned_any = false;
@@ -1339,6 +1592,62 @@ take_row(CtSearch *search, CtResult *result)
 	return true;
 }
 
+/*
+ * Is a row to be returned?  After a restart these rows have been returned
+ * before.  Without one they came while the search ran, and are not visible to
+ * it.  No row is returned twice in succession in any case.
+ */
+static bool
+accept_row(CtSearch *search, CtResult *result)
+{
+	bool		behind = is_behind(search, result);
+
+	if (behind && (search->restarted ||
+				   ItemPointerEquals(&result->tid, &search->last.tid)))
+		return false;
+	result->isnull = search->report == CT_REPORT_NULL;
+	if (!behind)
+		search->last = *result;
+	search->restarts = 0;
+	search->returned_any = true;
+	search->nreturned++;
+	return true;
+}
+
+/* The next of the rows whose turn has come. */
+static bool
+next_ready(CtSearch *search, CtResult *result)
+{
+	CtNear	   *near = &search->near;
+
+	while (near->next < near->nready)
+	{
+		const CtNearRow *row = &near->ready[near->next++];
+
+		result->tid = row->tid;
+		result->dist = row->key;
+		if (accept_row(search, result))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Has the turn come for rows in the pool?  At equal keys pages come first,
+ * since they may hide a row with the same distance and a smaller TID.
+ */
+static bool
+sort_ready(CtSearch *search)
+{
+	CtNear	   *near = &search->near;
+	bool		all = search->nqueue == 0;
+
+	if (near->n == 0 || !(all || near->least < search->queue[0].key))
+		return false;
+	ct_near_sort(near, search->index->space.kernels, search->queue[0].key, all);
+	return true;
+}
+
 /* The rows whose point is NULL, by TID. */
 static bool
 next_null(CtSearch *search, CtResult *result)
@@ -1401,14 +1710,28 @@ ct_search_distance(CtSearch *search, const CtResult *result,
 bool
 ct_search_next(CtSearch *search, CtResult *result)
 {
-	MemoryContext old = MemoryContextSwitchTo(search->context);
-	bool		found = false;
+	MemoryContext old;
+	bool		found = next_ready(search, result);
 
 	result->point = NULL;
-	while (!found && search->nqueue > 0 && !search->outdated)
+	if (found)
+		return true;
+	old = MemoryContextSwitchTo(search->context);
+	while (!found && !search->outdated &&
+		   (search->nqueue > 0 || search->near.n > 0))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (search->queue[0].kind == ITEM_BRANCH)
+		if (sort_ready(search))
+			found = next_ready(search, result);
+		else if (search->queue[0].kind != ITEM_BRANCH)
+			found = take_row(search, result) && accept_row(search, result);
+		else if (search->near.active && is_beyond(search))
+		{
+			if (search->near.n > CT_NEAR_POOL ||
+				!ct_near_expect_more(&search->near))
+				leave_near(search);
+		}
+		else
 		{
 			PageVisit	visit;
 
@@ -1416,25 +1739,6 @@ ct_search_next(CtSearch *search, CtResult *result)
 			search->stats.subtrees_pruned--;
 			if (!put_off_unread(search, &visit))
 				visit_page(search, &visit);
-		}
-		else if (take_row(search, result))
-		{
-			bool		behind = is_behind(search, result);
-
-			/*
-			 * After a restart these rows have been returned before.  Without
-			 * one they came while the search ran, and are not visible to it.
-			 * No row is returned twice in succession in any case.
-			 */
-			if (behind && (search->restarted ||
-						   ItemPointerEquals(&result->tid, &search->last.tid)))
-				continue;
-			result->isnull = search->report == CT_REPORT_NULL;
-			if (!behind)
-				search->last = *result;
-			search->restarts = 0;
-			search->returned_any = true;
-			found = true;
 		}
 	}
 	if (!found && !search->outdated)
@@ -1452,6 +1756,15 @@ ct_search_stats(CtSearch *search)
 void
 ct_search_destroy(CtSearch *search)
 {
-	MemoryContextDelete(search->context);
+	expect_rows(search);
+	ct_index_keep_scan_rows(search->index, search->expected);
+	if (spare_context)
+		MemoryContextDelete(search->context);
+	else
+	{
+		MemoryContextReset(search->context);
+		MemoryContextSetParent(search->context, TopMemoryContext);
+		spare_context = search->context;
+	}
 	pfree(search);
 }
