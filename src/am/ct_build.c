@@ -204,7 +204,7 @@ take_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
 		ct_meta_set_dims(index, dims);
 		state->bulk = ct_bulk_begin(index, maintenance_work_mem * (Size) 1024,
 									state->nworkers, sink->expected,
-									!ct_option_nets(state->rel));
+									!ct_option_nets(index->rel));
 		MemoryContextSwitchTo(old);
 	}
 	if (dims != index->meta.dims)
