@@ -132,6 +132,10 @@ extern void ct_nulls_insert(CtIndex *index, ItemPointer tid);
 extern int	ct_compare_tids(const void *a, const void *b);
 extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
 
+/* ct_threads.c */
+extern void ct_threads_start(int nthreads);
+extern void ct_threads_stop(void);
+
 /* phases of pg_stat_progress_create_index, after core's initial one */
 #define CT_PHASE_LOAD		2
 #define CT_PHASE_DIVIDE		3

@@ -26,7 +26,6 @@
 #include "ct_compat.h"
 
 #include <omp.h>
-#include <signal.h>
 
 #include "utils/memutils.h"
 
@@ -770,23 +769,6 @@ ct_bulk_out_of_memory(void)
 			(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
-/*
- * Starts the threads, which leave signals to the main one.
- */
-static void
-start_threads(CtBulk *bulk)
-{
-	sigset_t	all;
-	sigset_t	before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-#pragma omp parallel num_threads(bulk->nthreads)
-	{
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 /* Computes the records of all rows of a residual index. */
 static void
 expand_rows(CtBulk *bulk)
@@ -985,7 +967,7 @@ void
 ct_bulk_finish(CtBulk *bulk, void (*phase) (int))
 {
 	bulk->phase = phase;
-	start_threads(bulk);
+	ct_threads_start(bulk->nthreads);
 	if (bulk->spool)
 		ct_divide(bulk);
 	else if (bulk->n > 0)
@@ -996,6 +978,6 @@ ct_bulk_finish(CtBulk *bulk, void (*phase) (int))
 		ct_pack_tree(pack, NULL);
 		ct_pack_end(pack);
 	}
-	omp_pause_resource_all(omp_pause_hard);
+	ct_threads_stop();
 	ct_bulk_reset(bulk);
 }

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_threads.c
+ *	  The OpenMP threads that builds and bulk searches share work with.
+ *
+ * Threads other than the main one call no PostgreSQL function, raise no error
+ * and see no signal.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_threads.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include <omp.h>
+#include <signal.h>
+
+#include "ct_tree.h"
+
+/*
+ * Starts so many threads, including the main one, to which the others leave
+ * signals: a thread inherits the mask of the one that creates it.  Regions that
+ * follow must ask for no more threads than these.
+ */
+void
+ct_threads_start(int nthreads)
+{
+	sigset_t	all;
+	sigset_t	before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+#pragma omp parallel num_threads(nthreads)
+	{
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Ends the threads, so that an idle session has none. */
+void
+ct_threads_stop(void)
+{
+	omp_pause_resource_all(omp_pause_hard);
+}
