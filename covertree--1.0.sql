@@ -584,6 +584,44 @@ COMMENT ON OPERATOR CLASS float4_residual_ops USING covertree IS
 'nearest neighbours of real[] by residual correlation in a model';
 
 --
+-- Bulk search
+--
+
+CREATE FUNCTION covertree_knn(index pg_catalog.regclass,
+	queries double precision[], k integer)
+RETURNS TABLE (query integer, rank integer, tid pg_catalog.tid,
+	distance double precision)
+AS 'MODULE_PATHNAME'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10000 ROWS 10000;
+
+COMMENT ON FUNCTION covertree_knn(pg_catalog.regclass, double precision[], integer) IS
+'the k nearest rows of each of many points, by a covertree index';
+
+CREATE FUNCTION covertree_knn_graph(index pg_catalog.regclass, k integer)
+RETURNS TABLE (tid pg_catalog.tid, rank integer, neighbor pg_catalog.tid,
+	distance double precision)
+AS 'MODULE_PATHNAME'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 100000 ROWS 100000;
+
+COMMENT ON FUNCTION covertree_knn_graph(pg_catalog.regclass, integer) IS
+'the k nearest others of each row of a covertree index';
+
+CREATE FUNCTION covertree_knn_progress(
+	OUT pid integer,
+	OUT index pg_catalog.regclass,
+	OUT queries_total bigint,
+	OUT queries_done bigint,
+	OUT pages_read bigint,
+	OUT distances bigint,
+	OUT threads bigint)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
+
+COMMENT ON FUNCTION covertree_knn_progress() IS
+'how far bulk searches of all sessions of the database are';
+
+--
 -- Inspection
 --
 

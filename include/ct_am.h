@@ -71,6 +71,9 @@ extern const char *ct_strategy_name(int strategy);
 /* ct_handler.c */
 extern const CtOpclass *ct_opclass(Relation index);
 
+/* ct_open_index.c */
+extern Relation ct_open_index(Oid oid, LOCKMODE mode, bool by_columns);
+
 /* ct_insert_row.c */
 struct CtIndex;
 extern void ct_check_dims(struct CtIndex *index, int dims);

@@ -43,4 +43,13 @@ typedef RelFileNode CtRelFile;
 #define ct_vacuum_delay_point()		vacuum_delay_point()
 #endif
 
+/* what is known of a backend; needs utils/backend_status.h */
+#if PG_VERSION_NUM >= 160000
+#define ct_backend_status(i) \
+	(&pgstat_get_local_beentry_by_index(i)->backendStatus)
+#else
+#define ct_backend_status(i) \
+	(&pgstat_fetch_stat_local_beentry(i)->backendStatus)
+#endif
+
 #endif							/* CT_COMPAT_H */

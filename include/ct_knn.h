@@ -45,7 +45,8 @@ typedef struct CtKnnQuery
 
 typedef struct CtKnn
 {
-	CtIndex    *index;			/* has a dimension; metadata are fresh */
+	CtIndex    *index;			/* metadata are fresh */
+	MemoryContext context;		/* lives as long as the search */
 	int64		k;				/* > 0 */
 	int			nthreads;		/* including the main one */
 	Size		memory;			/* that an engine may use, in bytes */

@@ -20,6 +20,8 @@
 
 #include "ct_compat.h"
 
+#include "utils/array.h"
+
 /* most elements that a point may have */
 #define CT_MAX_DIMS		2000
 
@@ -80,6 +82,14 @@ extern void ct_point_close(CtPointRef *point);
  * memory behind, except what numeric elements may need.
  */
 extern int	ct_point_read(Datum value, CtArgType type, double *buf);
+
+/*
+ * Reads n points of the same dimension that stand in an array of double
+ * precision with two dimensions; none in an empty one.  Raises an error if the
+ * array has another shape, or a row of it is not a point.  The result points
+ * into the array.
+ */
+extern const double *ct_points_open(ArrayType *array, int *n, int *dims);
 
 /* Raises the error for two points that have no distance. */
 extern void ct_dims_mismatch(int a, int b) pg_attribute_noreturn();

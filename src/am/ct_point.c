@@ -38,6 +38,9 @@ static bool all_finite_f32(const float *x, int n);
 static void check_finite(double x, int i);
 static ArrayType *open_array(Datum value, CtPointRef *point);
 static int	check_array(ArrayType *array);
+static void check_count(int dim);
+static int	first_null(ArrayType *array);
+static void null_element(int i) pg_attribute_noreturn();
 static double *converted_buffer(CtPointRef *point);
 static void convert_numeric(const char *data, int n, double *out);
 
@@ -200,6 +203,58 @@ ct_point_read(Datum value, CtArgType type, double *buf)
 	return dim;
 }
 
+/* Error context: which of many points. */
+static void
+number_context(void *arg)
+{
+	errcontext("query %d of the array", *(int *) arg);
+}
+
+const double *
+ct_points_open(ArrayType *array, int *n, int *dims)
+{
+	const double *points = (const double *) ARR_DATA_PTR(array);
+	ErrorContextCallback context;
+	int			number = 1;
+	int			null;
+
+	*n = *dims = 0;
+	if (ARR_NDIM(array) == 0)
+		return points;
+	if (ARR_NDIM(array) != 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("queries must be a two-dimensional array"),
+				 errdetail("The array has %d dimensions.", ARR_NDIM(array)),
+				 errhint("Use one row of the array for each query, even if there is only one: ARRAY[[0.1, 0.2]].")));
+	*n = ARR_DIMS(array)[0];
+	*dims = ARR_DIMS(array)[1];
+	check_count(*dims);
+
+	context.callback = number_context;
+	context.arg = &number;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	null = first_null(array);
+	if (null >= 0)
+	{
+		number = null / *dims + 1;
+		null_element(null % *dims);
+	}
+	for (; number <= *n; number++)
+	{
+		const double *point = points + (size_t) (number - 1) * *dims;
+
+		if (unlikely(!all_finite_f64(point, *dims)))
+		{
+			for (int j = 0; j < *dims; j++)
+				check_finite(point[j], j);
+		}
+	}
+	error_context_stack = context.previous;
+	return points;
+}
+
 void
 ct_dims_mismatch(int a, int b)
 {
@@ -299,6 +354,7 @@ static int
 check_array(ArrayType *array)
 {
 	int			dim;
+	int			null;
 
 	if (unlikely(ARR_NDIM(array) == 0))
 		ereport(ERROR,
@@ -315,7 +371,18 @@ check_array(ArrayType *array)
 				 errhint("Use one array element for each coordinate.")));
 
 	dim = ARR_DIMS(array)[0];
+	check_count(dim);
+	null = first_null(array);
+	if (unlikely(null >= 0))
+		null_element(null);
 
+	return dim;
+}
+
+/* Raise an error if a point has too many coordinates. */
+static void
+check_count(int dim)
+{
 	if (unlikely(dim > CT_MAX_DIMS))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -323,24 +390,31 @@ check_array(ArrayType *array)
 				 errdetail("The array has %d elements, but a point can have at most %d.",
 						   dim, CT_MAX_DIMS),
 				 errhint("Reduce the dimension of the points.")));
+}
+
+/* The number (from zero) of an array's first null element, or -1. */
+static int
+first_null(ArrayType *array)
+{
+	const bits8 *bitmap = ARR_NULLBITMAP(array);
+	int			i = 0;
 
 	/* a null bitmap does not always mean that there are nulls */
-	if (unlikely(ARR_HASNULL(array)) && array_contains_nulls(array))
-	{
-		const bits8 *bitmap = ARR_NULLBITMAP(array);
-		int			i = 0;
+	if (likely(!ARR_HASNULL(array)) || !array_contains_nulls(array))
+		return -1;
+	while (!att_isnull(i, bitmap))
+		i++;
+	return i;
+}
 
-		while (!att_isnull(i, bitmap))
-			i++;
-
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("null element is not allowed in a point"),
-				 errdetail("Array element %d is null.", i + 1),
-				 errhint("Use finite coordinates, or NULL for a point that is not known.")));
-	}
-
-	return dim;
+static void
+null_element(int i)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("null element is not allowed in a point"),
+			 errdetail("Array element %d is null.", i + 1),
+			 errhint("Use finite coordinates, or NULL for a point that is not known.")));
 }
 
 /* Room for the coordinates of a point that cannot be used as they lie. */

@@ -41,38 +41,11 @@ PG_FUNCTION_INFO_V1(covertree_stats);
 PG_FUNCTION_INFO_V1(covertree_levels);
 PG_FUNCTION_INFO_V1(covertree_scan_stats);
 
-/*
- * Opens a covertree index that the caller may inspect: one who may read its
- * table.  An error tells what else the object is.
- */
+/* Opens a covertree index that the caller may inspect. */
 static Relation
 open_index(Oid oid, LOCKMODE mode)
 {
-	Relation	rel = relation_open(oid, mode);
-	Oid			heap;
-
-	if (rel->rd_rel->relkind != RELKIND_INDEX ||
-		rel->rd_rel->relam != get_am_oid("covertree", true))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a covertree index",
-						RelationGetRelationName(rel)),
-				 rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX ?
-				 errhint("Name the index of one of the partitions.") : 0));
-	heap = IndexGetRelation(oid, false);
-	if (pg_class_aclcheck(heap, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_INDEX,
-					   RelationGetRelationName(rel));
-	if (RELATION_IS_OTHER_TEMP(rel))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot access temporary tables of other sessions")));
-	if (!rel->rd_index->indisvalid)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("index \"%s\" is not valid",
-						RelationGetRelationName(rel))));
-	return rel;
+	return ct_open_index(oid, mode, false);
 }
 
 /* -------- covertree_check -------- */

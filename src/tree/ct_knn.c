@@ -1,0 +1,156 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_knn.c
+ *	  Bulk search: choice of the engine, and what all engines need.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_knn.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include "utils/memutils.h"
+
+#include "ct_knn.h"
+
+/* rows handed on together */
+#define PORTION		256
+
+/* -------- rows without a point -------- */
+
+/* Lists those that the snapshot sees, in the order of the index's TIDs. */
+static void
+list_nulls(CtKnn *knn)
+{
+	ItemPointerData *tids;
+	ItemPointerData seen[PORTION];
+	int64		n = ct_nulls_collect(knn->index, &tids);
+
+	knn->nulls = MemoryContextAllocHuge(knn->context,
+										sizeof(CtKnnRow) * Max(n, 1));
+	for (int64 from = 0; from < n; from += PORTION)
+	{
+		int			count = Min(PORTION, n - from);
+
+		CHECK_FOR_INTERRUPTS();
+		knn->see(knn->arg, count, tids + from, seen);
+		for (int i = 0; i < count; i++)
+		{
+			CtKnnRow   *row = &knn->nulls[knn->nnulls];
+
+			if (!ItemPointerIsValid(&seen[i]))
+				continue;
+			row->tid = seen[i];
+			row->isnull = true;
+			row->dist = 0.0;
+			knn->nnulls++;
+		}
+	}
+	pfree(tids);
+}
+
+/*
+ * The answer to a query: its n nearest rows that have a point, in order.  When
+ * there are fewer than k, rows without a point follow, as in a scan.
+ */
+void
+ct_knn_answer(CtKnn *knn, const CtKnnQuery *query, int64 n,
+			  const CtKnnRow *rows)
+{
+	knn->emit(knn->arg, query, 1, n, rows);
+	if (n < knn->k)
+	{
+		if (knn->nulls == NULL)
+			list_nulls(knn);
+		knn->emit(knn->arg, query, n + 1, Min(knn->k - n, knn->nnulls),
+				  knn->nulls);
+	}
+	knn->answered++;
+}
+
+/* -------- one query after the other -------- */
+
+/*
+ * Answers a query by a scan of its own, in the main thread: any index, any k.
+ * The point has point_size doubles.
+ */
+void
+ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query, const double *point)
+{
+	CtSearch   *search = ct_search_create(knn->index);
+	CtKnnRow	rows[PORTION];
+	CtResult	result;
+	int64		rank = 1;
+	int			n = 0;
+
+	ct_search_start(search, point, CT_REPORT_METRIC);
+	while (rank + n <= knn->k && ct_search_next(search, &result))
+	{
+		knn->see(knn->arg, 1, &result.tid, &rows[n].tid);
+		if (!ItemPointerIsValid(&rows[n].tid) ||
+			(query->number == 0 &&
+			 ItemPointerEquals(&result.tid,
+							   (ItemPointer) &query->index_tid)))
+			continue;
+		rows[n].dist = result.dist;
+		rows[n].isnull = result.isnull;
+		if (++n < PORTION)
+			continue;
+		knn->emit(knn->arg, query, rank, n, rows);
+		rank += n;
+		n = 0;
+	}
+	if (n > 0)
+		knn->emit(knn->arg, query, rank, n, rows);
+	knn->distances += ct_search_stats(search)->distances;
+	knn->pages += ct_search_stats(search)->pages_read;
+	ct_search_destroy(search);
+	knn->answered++;
+	knn->report(knn->arg);
+}
+
+/* An engine that serves any index. */
+static void
+run_scans(CtKnn *knn)
+{
+	CtIndex    *index = knn->index;
+	CtKnnSource *source = ct_knn_source_open(knn);
+	double	   *location = palloc(sizeof(double) * Max(index->meta.dims, 1));
+	double	   *point = palloc(sizeof(double) * Max(index->point_size, 1));
+	CtKnnQuery	query;
+	CtLocator	locator;
+
+	while (ct_knn_source_next(source, 1, &query, location, &locator) > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (knn->locations == NULL && index->external)
+			ct_vector_read(index, locator, point);
+		else
+			ct_index_expand(index, 1, location, point);
+		ct_knn_one_by_one(knn, &query, point);
+	}
+	ct_knn_source_close(source);
+}
+
+/* -------- choice of the engine -------- */
+
+/* Answers all queries. */
+void
+ct_knn_run(CtKnn *knn)
+{
+	CtKnnQuery	query = {0};
+
+	if (knn->index->meta.dims > 0)
+	{
+		run_scans(knn);
+		return;
+	}
+	/* no row has a point */
+	knn->total = knn->locations ? knn->nqueries : 0;
+	for (query.number = 1; query.number <= knn->total; query.number++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ct_knn_answer(knn, &query, 0, NULL);
+	}
+}
