@@ -122,9 +122,11 @@ extern void ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query,
 							  const double *point);
 
 /*
- * Engines.  Each answers all queries, and may leave those for which it has not
- * enough memory to ct_knn_one_by_one(), which needs little.
+ * Engines.  Each tells whether it can serve a search, and then answers all
+ * queries; those for which it has not enough memory it may leave to
+ * ct_knn_one_by_one(), which needs little.
  */
+extern bool ct_knn_columns_can(const CtKnn *knn);
 extern void ct_knn_columns(CtKnn *knn);
 
 #endif							/* CT_KNN_H */

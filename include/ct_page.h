@@ -14,6 +14,8 @@
 #ifndef CT_PAGE_H
 #define CT_PAGE_H
 
+#include <math.h>
+
 #include "ct_format.h"
 #include "ct_model_cache.h"
 
@@ -106,6 +108,23 @@ typedef struct CtBoxQuery
 	double		slack;			/* the query is within that of them */
 	double		own[CT_BOX_DIMS];
 } CtBoxQuery;
+
+/* The greatest float that is not above x, and the least not below it. */
+static inline float
+ct_float_down(double x)
+{
+	float		f = (float) x;
+
+	return f > x ? nextafterf(f, -INFINITY) : f;
+}
+
+static inline float
+ct_float_up(double x)
+{
+	float		f = (float) x;
+
+	return f < x ? nextafterf(f, INFINITY) : f;
+}
 
 /* A set of at most CT_EDIT_PAGES pages changed together, atomically. */
 #define CT_EDIT_PAGES	4

@@ -22,26 +22,7 @@
  */
 #include "ct_compat.h"
 
-#include <math.h>
-
 #include "ct_page.h"
-
-/* The greatest float that is not above x, and the least not below it. */
-static inline float
-float_down(double x)
-{
-	float		f = (float) x;
-
-	return f > x ? nextafterf(f, -INFINITY) : f;
-}
-
-static inline float
-float_up(double x)
-{
-	float		f = (float) x;
-
-	return f < x ? nextafterf(f, INFINITY) : f;
-}
 
 static inline float *
 lower_limit(const CtNode *node, int link, int dim)
@@ -93,8 +74,8 @@ add_point(CtIndex *index, CtBox *box, const double *point)
 	sketch_point(index, point, &sketch);
 	for (int j = 0; j < index->box_dims; j++)
 	{
-		box->lower[j] = Min(box->lower[j], float_down(sketch.lower[j]));
-		box->upper[j] = Max(box->upper[j], float_up(sketch.upper[j]));
+		box->lower[j] = Min(box->lower[j], ct_float_down(sketch.lower[j]));
+		box->upper[j] = Max(box->upper[j], ct_float_up(sketch.upper[j]));
 	}
 }
 

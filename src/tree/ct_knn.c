@@ -141,6 +141,11 @@ ct_knn_run(CtKnn *knn)
 {
 	CtKnnQuery	query = {0};
 
+	if (knn->index->meta.dims > 0 && ct_knn_columns_can(knn))
+	{
+		ct_knn_columns(knn);
+		return;
+	}
 	if (knn->index->meta.dims > 0)
 	{
 		run_scans(knn);

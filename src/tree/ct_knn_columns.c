@@ -1,0 +1,417 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_knn_columns.c
+ *	  Bulk search where points stand in columns, and links have boxes.
+ *
+ * Queries come in windows.  All threads search for those of a window in the
+ * part of the tree that is in memory; those that miss nodes wait until the
+ * main thread has loaded these, and are asked again from the start: most of
+ * them need nothing then, for their neighbours in the window have asked for
+ * the same.  When memory is full, the leaves make way for others.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_knn_columns.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include <omp.h>
+
+#include "portability/instr_time.h"
+#include "utils/memutils.h"
+
+#include "ct_knn_tree.h"
+
+/* a query with more neighbours is a scan of its own */
+#define MOST_NEIGHBOURS 16384
+
+/* queries of a window, at most and where memory is short */
+#define WINDOW_MOST		512
+#define WINDOW_LEAST	16
+
+/* queries that a thread takes at once */
+#define TURN			8
+
+/* how long threads run before the main one looks after interrupts, in ms */
+#define REGION_TIME		40.0
+
+/* distances computed by a thread between two looks at the clock */
+#define CLOCK_DISTANCES 50000
+
+/* a query that was asked so often goes without others' company */
+#define MOST_TRIES		16
+
+/* a page is worth loading for so many queries, wherever they are */
+#define QUERIES_PER_PAGE 2
+
+/* nodes that a thread asks for at once */
+#define WANTED_NODES	4096
+
+typedef struct Window
+{
+	int			size;
+	int			n;
+	CtKnnQuery *queries;
+	double	   *locations;
+	CtLocator  *locators;		/* not used */
+	CtKnnRow   *rows;			/* k for each */
+	int		   *nrows;			/* found; -1: not answered yet */
+	uint8	   *tries;
+	int		   *pending;		/* numbers of those */
+	int			npending;
+} Window;
+
+typedef struct Engine
+{
+	CtKnn	   *knn;
+	CtKnnTree  *tree;
+	CtKnnSource *source;
+	CtKnnWorker *workers;		/* one a thread */
+	Window		window;
+	int			together;		/* queries that are asked together */
+	bool		scratch_full;	/* a worker needs more memory */
+} Engine;
+
+/* -------- threads -------- */
+
+/* Ends the threads also when an error ends the search. */
+static void
+stop_threads(void *arg)
+{
+	ct_threads_stop();
+}
+
+static void
+start_threads(CtKnn *knn)
+{
+	MemoryContextCallback *callback;
+
+	if (knn->nthreads == 1)
+		return;
+	callback = palloc0(sizeof(MemoryContextCallback));
+	callback->func = stop_threads;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	ct_threads_start(knn->nthreads);
+}
+
+static void
+create_workers(Engine *engine)
+{
+	CtKnn	   *knn = engine->knn;
+
+	engine->workers = palloc0(sizeof(CtKnnWorker) * knn->nthreads);
+	for (int i = 0; i < knn->nthreads; i++)
+	{
+		CtKnnWorker *worker = &engine->workers[i];
+
+		worker->tree = engine->tree;
+		worker->k = (int) knn->k;
+		worker->found = palloc(sizeof(CtKnnFound) *
+							   ct_knn_found_size(worker->k));
+		worker->branches_size = 256;
+		worker->branches = palloc(sizeof(CtKnnBranch) * worker->branches_size);
+		worker->queue = palloc(sizeof(CtKnnItem) * worker->branches_size);
+		worker->bounds_size = 8192;
+		worker->bounds = palloc(sizeof(double) * worker->bounds_size);
+		worker->wanted_size = WANTED_NODES;
+		worker->wanted = palloc(sizeof(uint32) * WANTED_NODES);
+		worker->wanted_bounds = palloc(sizeof(double) * WANTED_NODES);
+	}
+}
+
+/* Gives the workers twice the room for branches. */
+static void
+enlarge_workers(Engine *engine)
+{
+	for (int i = 0; i < engine->knn->nthreads; i++)
+	{
+		CtKnnWorker *worker = &engine->workers[i];
+
+		worker->branches_size *= 2;
+		worker->branches = repalloc_huge(worker->branches,
+										 sizeof(CtKnnBranch) * worker->branches_size);
+		worker->queue = repalloc_huge(worker->queue,
+									  sizeof(CtKnnItem) * worker->branches_size);
+		worker->bounds_size *= 2;
+		worker->bounds = repalloc_huge(worker->bounds,
+									   sizeof(double) * worker->bounds_size);
+	}
+	engine->scratch_full = false;
+}
+
+/* Is it time for the main thread to look after interrupts? */
+static bool
+is_time(instr_time since)
+{
+	instr_time	now;
+
+	if (InterruptPending)
+		return true;
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, since);
+	return INSTR_TIME_GET_MILLISEC(now) >= REGION_TIME;
+}
+
+/* Asks a query of the window; in any thread. */
+static CtKnnOutcome
+ask(Engine *engine, CtKnnWorker *worker, int i)
+{
+	const CtKnn *knn = engine->knn;
+	Window	   *window = &engine->window;
+	const CtKnnQuery *query = &window->queries[i];
+	CtKnnKey	self = query->number > 0 ? CT_KNN_NO_KEY :
+		ct_knn_key(&query->index_tid, &query->index_tid);
+
+	CtKnnOutcome outcome;
+
+	outcome = ct_knn_search(worker,
+							window->locations + (size_t) i * knn->index->meta.dims,
+							self, window->rows + (size_t) i * knn->k,
+							&window->nrows[i]);
+	if (outcome == CT_KNN_MISSING)
+		window->tries[i]++;
+	return outcome;
+}
+
+/*
+ * Asks the first n queries that are pending, each once, as far as time permits.
+ * Of those that stay without an answer nrows stays -1.
+ */
+static void
+ask_all(Engine *engine, int n)
+{
+	Window	   *window = &engine->window;
+	bool		stop = false;
+	bool		full = false;
+	instr_time	start;
+
+	INSTR_TIME_SET_CURRENT(start);
+#pragma omp parallel num_threads(engine->knn->nthreads) reduction(||:full)
+	{
+		CtKnnWorker *worker = &engine->workers[omp_get_thread_num()];
+		int64		looked = worker->distances;
+
+#pragma omp for schedule(dynamic, TURN)
+		for (int i = 0; i < n; i++)
+		{
+			bool		stopped;
+
+#pragma omp atomic read
+			stopped = stop;
+			if (stopped)
+				continue;
+			full |= ask(engine, worker, window->pending[i]) == CT_KNN_FULL;
+			if (worker->distances - looked < CLOCK_DISTANCES &&
+				!InterruptPending)
+				continue;
+			looked = worker->distances;
+			if (is_time(start))
+			{
+#pragma omp atomic write
+				stop = true;
+			}
+		}
+	}
+	engine->scratch_full = full;
+}
+
+/* -------- the window -------- */
+
+static void
+create_window(Engine *engine, Size memory)
+{
+	Window	   *window = &engine->window;
+	int			dims = engine->knn->index->meta.dims;
+	Size		bytes = sizeof(CtKnnRow) * engine->knn->k +
+		sizeof(CtKnnQuery) + sizeof(double) * dims + 2 * sizeof(int) + 1;
+	Size		size = memory / bytes;
+
+	window->size = Max(WINDOW_LEAST, Min(size, WINDOW_MOST));
+	window->queries = palloc(sizeof(CtKnnQuery) * window->size);
+	window->locations = palloc(sizeof(double) * dims * window->size);
+	window->locators = palloc(sizeof(CtLocator) * window->size);
+	window->rows = MemoryContextAllocHuge(CurrentMemoryContext,
+										  sizeof(CtKnnRow) * engine->knn->k *
+										  window->size);
+	window->nrows = palloc(sizeof(int) * window->size);
+	window->tries = palloc(window->size);
+	window->pending = palloc(sizeof(int) * window->size);
+	engine->together = window->size;
+}
+
+/* Takes the next queries into the window; false if there are none. */
+static bool
+fill_window(Engine *engine)
+{
+	Window	   *window = &engine->window;
+
+	window->n = ct_knn_source_next(engine->source, window->size,
+								   window->queries, window->locations,
+								   window->locators);
+	window->npending = window->n;
+	for (int i = 0; i < window->n; i++)
+	{
+		window->pending[i] = i;
+		window->nrows[i] = -1;
+		window->tries[i] = 0;
+	}
+	return window->n > 0;
+}
+
+/*
+ * Hands on the answers that there are, and lets queries that were asked too
+ * often go their own way.
+ */
+static void
+harvest(Engine *engine)
+{
+	CtKnn	   *knn = engine->knn;
+	Window	   *window = &engine->window;
+	int			left = 0;
+
+	for (int p = 0; p < window->npending; p++)
+	{
+		int			i = window->pending[p];
+
+		if (window->nrows[i] >= 0)
+			ct_knn_answer(knn, &window->queries[i], window->nrows[i],
+						  window->rows + i * knn->k);
+		else if (window->tries[i] > MOST_TRIES)
+			ct_knn_one_by_one(knn, &window->queries[i],
+							  window->locations + i * knn->index->meta.dims);
+		else
+			window->pending[left++] = i;
+	}
+	window->npending = left;
+}
+
+/* -------- loading -------- */
+
+/*
+ * Loads what the workers have asked for, as far as memory permits; when it is
+ * full, first drops all leaves, and sees to it that fewer queries ask together
+ * from now on.
+ */
+static void
+load_wanted(Engine *engine)
+{
+	CtKnnTree  *tree = engine->tree;
+	bool		full = ct_knn_tree_bytes(tree) >= tree->limit;
+
+	if (full)
+	{
+		ct_knn_tree_drop_leaves(tree);
+		engine->together = Max(engine->together / 2, engine->knn->nthreads);
+		/* links alone are too many: they are cheap to load again, too */
+		if (ct_knn_tree_bytes(tree) >= tree->limit / 2)
+		{
+			ct_knn_tree_clear(tree);
+			for (int t = 0; t < engine->knn->nthreads; t++)
+				engine->workers[t].nwanted = 0;
+		}
+	}
+	full = false;
+	for (int t = 0; t < engine->knn->nthreads; t++)
+	{
+		CtKnnWorker *worker = &engine->workers[t];
+
+		for (int i = 0; i < worker->nwanted && !full; i++)
+		{
+			if (tree->nodes[worker->wanted[i]].loaded)
+				continue;
+			if (!ct_knn_tree_load(tree, worker->wanted[i]))
+			{
+				ct_knn_tree_clear(tree);
+				full = true;
+			}
+			else
+				full = ct_knn_tree_bytes(tree) >= tree->limit;
+		}
+		worker->nwanted = 0;
+	}
+}
+
+/*
+ * Loads everything at once, when that fits into memory and there are so many
+ * queries that they will ask for most of it.
+ */
+static void
+load_all(Engine *engine)
+{
+	CtKnnTree  *tree = engine->tree;
+	Size		pages = ct_block_count(engine->knn->index);
+
+	if (engine->knn->total < (int64) pages * QUERIES_PER_PAGE ||
+		pages * BLCKSZ * 2 > tree->limit)
+		return;
+	for (uint32 i = 0; i < tree->nnodes; i++)
+	{
+		if (ct_knn_tree_bytes(tree) >= tree->limit)
+			return;
+		if (!ct_knn_tree_load(tree, i))
+		{
+			ct_knn_tree_clear(tree);
+			return;
+		}
+	}
+}
+
+/* -------- the engine -------- */
+
+static void
+answer_window(Engine *engine)
+{
+	CtKnn	   *knn = engine->knn;
+
+	while (engine->window.npending > 0)
+	{
+		if (engine->tree->mismatch)
+			memset(engine->window.tries, MOST_TRIES + 1, engine->window.n);
+		else
+			ask_all(engine, Min(engine->window.npending, engine->together));
+		CHECK_FOR_INTERRUPTS();
+		for (int t = 0; t < knn->nthreads; t++)
+		{
+			knn->distances += engine->workers[t].distances;
+			engine->workers[t].distances = 0;
+		}
+		if (engine->scratch_full)
+			enlarge_workers(engine);
+		harvest(engine);
+		load_wanted(engine);
+		knn->report(knn->arg);
+	}
+}
+
+/* Can this engine answer the queries? */
+bool
+ct_knn_columns_can(const CtKnn *knn)
+{
+	return !knn->index->external && knn->index->routing.boxes != 0 &&
+		knn->k <= MOST_NEIGHBOURS &&
+		(size_t) knn->k * sizeof(CtKnnRow) * WINDOW_LEAST <= knn->memory / 4;
+}
+
+/* Answers all queries. */
+void
+ct_knn_columns(CtKnn *knn)
+{
+	Engine		engine = {knn};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "Bulk search",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	start_threads(knn);
+	engine.tree = ct_knn_tree_create(knn, knn->memory / 4 * 3);
+	engine.source = ct_knn_source_open(knn);
+	create_workers(&engine);
+	create_window(&engine, knn->memory / 8);
+	load_all(&engine);
+	while (fill_window(&engine))
+		answer_window(&engine);
+	ct_knn_source_close(engine.source);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
