@@ -180,6 +180,21 @@ typedef struct CtKernelTable
 	 */
 	size_t		(*choose_f64) (const double *keys, size_t n, double above,
 							   double limit, uint16_t *chosen, double *rest);
+	/*
+	 * Keeps those of n keys, none of them NaN, that are at most limit, in their
+	 * order, and the tags of the same positions; returns their number.  May
+	 * write seven more of each.  What is kept may begin where the keys and tags
+	 * do.
+	 */
+	size_t		(*keep_at_most) (const double *keys, const uint64_t *tags,
+								 size_t n, double limit, double *kept_keys,
+								 uint64_t *kept_tags);
+
+	/*
+	 * The positions that n keys, none of them NaN, have in order, equal ones in
+	 * the order in which they are.  Takes n^2 steps.
+	 */
+	void		(*ranks_f64) (const double *keys, size_t n, uint32_t *ranks);
 
 	/* canonical dot product; no alignment is required */
 	double		(*dot_f64) (const double *x, const double *y, size_t dim);

@@ -76,9 +76,8 @@ typedef struct CtKnnTree
 	uint32		nnodes;
 	uint32		size;
 	bool		mismatch;		/* rows that a CtKnnKey cannot describe */
-	uint32	   *rows;			/* to divide a leaf by */
-	uint16	   *owner;
-	uint32	   *pivots;
+	/* a leaf that is being divided: rows, their columns and keys */
+	uint64	   *rows;
 	char	   *raw;
 	CtKnnKey   *raw_keys;
 } CtKnnTree;
@@ -123,9 +122,12 @@ typedef enum CtKnnOutcome
 typedef struct CtKnnWorker
 {
 	const CtKnnTree *tree;
-	int			k;
-	CtKnnFound *found;
+	int			k;				/* rows to find: one more than asked for where
+								 * the query is a row, which finds itself */
+	double	   *dist;			/* of rows found */
+	CtKnnKey   *keys;
 	int			nfound;
+	CtKnnFound *sorted;
 	double		worst;			/* no further row is needed, as far as known */
 
 	/* branches that are open; those with something left are in the queue */

@@ -244,6 +244,7 @@ store_positions(uint16_t *positions, size_t i, unsigned int bits)
 #include "ct_kernel_choose.h"
 #include "ct_kernel_features.h"
 #include "ct_kernel_boxes.h"
+#include "ct_kernel_select.h"
 
 #define SHARE_LANES		8
 typedef __m256 ShareVector;
@@ -453,6 +454,8 @@ const CtKernelTable ct_kernel_avx2 = {
 	.argmin_f64 = argmin_f64_avx2,
 	.count_f64 = count_f64,
 	.choose_f64 = choose_f64,
+	.keep_at_most = keep_at_most,
+	.ranks_f64 = ranks_f64,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
 	.covariances = covariances,

@@ -225,6 +225,7 @@ store_positions(uint16_t *positions, size_t i, unsigned int bits)
 #include "ct_kernel_choose.h"
 #include "ct_kernel_features.h"
 #include "ct_kernel_boxes.h"
+#include "ct_kernel_select.h"
 
 #define SHARE_LANES		16
 typedef __m512 ShareVector;
@@ -424,6 +425,8 @@ const CtKernelTable ct_kernel_avx512 = {
 	.argmin_f64 = argmin_f64_avx512,
 	.count_f64 = count_f64,
 	.choose_f64 = choose_f64,
+	.keep_at_most = keep_at_most,
+	.ranks_f64 = ranks_f64,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
 	.covariances = covariances,

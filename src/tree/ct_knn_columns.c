@@ -26,8 +26,13 @@
 /* a query with more neighbours is a scan of its own */
 #define MOST_NEIGHBOURS 16384
 
-/* queries of a window, at most and where memory is short */
-#define WINDOW_MOST		512
+/*
+ * Queries of a window: so many that all threads are busy for long, and so few
+ * that their answers are still in the processor's cache when they are handed
+ * on; and where memory is short.
+ */
+#define WINDOW_ANSWERS	65536
+#define WINDOW_MOST		8192
 #define WINDOW_LEAST	16
 
 /* queries that a thread takes at once */
@@ -106,9 +111,11 @@ create_workers(Engine *engine)
 		CtKnnWorker *worker = &engine->workers[i];
 
 		worker->tree = engine->tree;
-		worker->k = (int) knn->k;
-		worker->found = palloc(sizeof(CtKnnFound) *
-							   ct_knn_found_size(worker->k));
+		worker->k = (int) knn->k + (knn->locations == NULL);
+		worker->dist = palloc(sizeof(double) * ct_knn_found_size(worker->k));
+		worker->keys = palloc(sizeof(CtKnnKey) * ct_knn_found_size(worker->k));
+		worker->sorted = palloc(sizeof(CtKnnFound) *
+								ct_knn_found_size(worker->k));
 		worker->branches_size = 256;
 		worker->branches = palloc(sizeof(CtKnnBranch) * worker->branches_size);
 		worker->queue = palloc(sizeof(CtKnnItem) * worker->branches_size);
@@ -222,17 +229,19 @@ static void
 create_window(Engine *engine, Size memory)
 {
 	Window	   *window = &engine->window;
-	int			dims = engine->knn->index->meta.dims;
-	Size		bytes = sizeof(CtKnnRow) * engine->knn->k +
+	const CtKnn *knn = engine->knn;
+	int			dims = knn->index->meta.dims;
+	Size		bytes = sizeof(CtKnnRow) * knn->k +
 		sizeof(CtKnnQuery) + sizeof(double) * dims + 2 * sizeof(int) + 1;
 	Size		size = memory / bytes;
 
+	size = Min(size, WINDOW_ANSWERS / knn->k);
 	window->size = Max(WINDOW_LEAST, Min(size, WINDOW_MOST));
 	window->queries = palloc(sizeof(CtKnnQuery) * window->size);
 	window->locations = palloc(sizeof(double) * dims * window->size);
 	window->locators = palloc(sizeof(CtLocator) * window->size);
 	window->rows = MemoryContextAllocHuge(CurrentMemoryContext,
-										  sizeof(CtKnnRow) * engine->knn->k *
+										  sizeof(CtKnnRow) * knn->k *
 										  window->size);
 	window->nrows = palloc(sizeof(int) * window->size);
 	window->tries = palloc(window->size);

@@ -4,9 +4,9 @@
  *	  The nearest rows of one query, in a tree that is in memory.
  *
  * Best-first, as in ct_search.c, with the same bounds; but k is known.  Rows
- * found are collected, more than k of them, until it pays to select the k
- * smallest, of which the largest is then the limit of what is worth looking
- * at: collecting costs a comparison a row, where a heap costs log k.
+ * found are collected, somewhat more than k of them, and then reduced to about
+ * k by vector instructions: that costs less than a heap, whose branches nobody
+ * can foresee.
  *
  * Runs in any thread: no PostgreSQL function is called here, and no memory
  * allocated.
@@ -31,13 +31,26 @@
 /* pages opened between two looks at InterruptPending */
 #define INTERRUPT_STEPS 256
 
+/* so many rows are ordered by comparing each with all others */
+#define RANKED_MOST		192
+
+/* guesses of the distance of the row in place k, at once */
+#define GUESSES			6
+
 /* -------- rows found -------- */
 
-/* Room for rows found: k, and those that are collected before a selection. */
+/* Rows that are collected before their number is reduced to about k again. */
+static inline int
+collected_most(int k)
+{
+	return k + Max(k / 4, 24);
+}
+
+/* Room for rows found. */
 int
 ct_knn_found_size(int k)
 {
-	return k + Max(k / 2, 32) + CT_KNN_BLOCK;
+	return collected_most(k) + CT_KNN_BLOCK + 8;
 }
 
 static inline bool
@@ -54,96 +67,127 @@ found_before(const CtKnnFound *a, const CtKnnFound *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-static inline void
-swap(CtKnnFound *a, CtKnnFound *b)
+/* Orders the rows found, into worker->sorted. */
+static void
+sort_rows(CtKnnWorker *worker)
 {
-	CtKnnFound	c = *a;
+	const CtSpace *space = &worker->tree->knn->index->space;
+	CtKnnFound *sorted = worker->sorted;
+	uint32		ranks[RANKED_MOST];
+	int			n = worker->nfound;
 
-	*a = *b;
-	*b = c;
+	if (n > RANKED_MOST)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			sorted[i].dist = worker->dist[i];
+			sorted[i].key = worker->keys[i];
+		}
+		sort_found(sorted, n);
+		return;
+	}
+	space->kernels->ranks_f64(worker->dist, n, ranks);
+	for (int i = 0; i < n; i++)
+	{
+		sorted[ranks[i]].dist = worker->dist[i];
+		sorted[ranks[i]].key = worker->keys[i];
+	}
+	/* rows at the same distance, by their keys */
+	for (int i = 1; i < n; i++)
+		for (int j = i; j > 0 && found_before(&sorted[j], &sorted[j - 1]); j--)
+		{
+			CtKnnFound	later = sorted[j - 1];
+
+			sorted[j - 1] = sorted[j];
+			sorted[j] = later;
+		}
+}
+
+/* Keeps exactly the k nearest rows. */
+static void
+keep_nearest(CtKnnWorker *worker)
+{
+	sort_rows(worker);
+	worker->nfound = worker->k;
+	for (int i = 0; i < worker->k; i++)
+	{
+		worker->dist[i] = worker->sorted[i].dist;
+		worker->keys[i] = worker->sorted[i].key;
+	}
+	worker->worst = worker->dist[worker->k - 1];
+}
+
+static double
+largest(const double *dist, int n)
+{
+	double		result = dist[0];
+
+	for (int i = 1; i < n; i++)
+		result = dist[i] > result ? dist[i] : result;
+	return result;
 }
 
 /*
- * Moves the k smallest to the front (Hoare's selection; no two are equal), and
- * the largest of them to place k - 1.
+ * Reduces the rows found, of which there are at least k, to little more than k
+ * of the nearest: whatever distance has at least k rows within it is a limit of
+ * what is worth looking at.  The first guess is that of rows spread evenly.
  */
 static void
-select_smallest(CtKnnFound *found, int n, int k)
+narrow(CtKnnWorker *worker)
 {
-	int			low = 0;
-	int			high = n - 1;
+	const CtSpace *space = &worker->tree->knn->index->space;
+	const CtKernelTable *kernels = space->kernels;
+	int			n = worker->nfound;
+	int			within = n;
+	double		lower = 0.0;
+	double		upper = worker->worst < INFINITY ? worker->worst :
+		largest(worker->dist, n);
+	double		guess = upper *
+		(1.0 - (1.0 - (double) worker->k / n) / space->dims);
 
-	while (low < high)
+	for (int i = 0; i < GUESSES && within > worker->k + worker->k / 8; i++)
 	{
-		CtKnnFound *middle = &found[low + (high - low) / 2];
-		CtKnnFound	pivot;
-		int			left = low;
-		int			right = high;
+		int			count = kernels->count_f64(worker->dist, n, guess);
 
-		/* the median of three, for sorted input */
-		if (found_before(&found[high], &found[low]))
-			swap(&found[high], &found[low]);
-		if (found_before(middle, &found[low]))
-			swap(middle, &found[low]);
-		else if (found_before(&found[high], middle))
-			swap(&found[high], middle);
-		pivot = *middle;
-		while (left <= right)
+		if (count >= worker->k)
 		{
-			while (found_before(&found[left], &pivot))
-				left++;
-			while (found_before(&pivot, &found[right]))
-				right--;
-			if (left <= right)
-				swap(&found[left++], &found[right--]);
+			upper = guess;
+			within = count;
 		}
-		if (k - 1 <= right)
-			high = right;
-		else if (k - 1 >= left)
-			low = left;
 		else
-			return;
+			lower = guess;
+		guess = lower + (upper - lower) / 2;
 	}
-}
-
-/* Keeps the k smallest of the rows found, which are more. */
-static void
-shorten(CtKnnWorker *worker)
-{
-	select_smallest(worker->found, worker->nfound, worker->k);
-	worker->nfound = worker->k;
-	worker->worst = worker->found[worker->k - 1].dist;
+	worker->worst = upper;
+	worker->nfound = kernels->keep_at_most(worker->dist, worker->keys, n,
+										   upper, worker->dist, worker->keys);
+	if (worker->nfound > worker->k + Max(worker->k / 8, 12))
+		keep_nearest(worker);	/* many at the same distance, it seems */
 }
 
 /* Collects what is worth it of a block of rows. */
 static void
 look_at_block(CtKnnWorker *worker, const CtKnnPart *part, int block,
-			  const double *query, CtKnnKey self)
+			  const double *query)
 {
 	const CtIndex *index = worker->tree->knn->index;
-	const CtKnnKey *keys = part->keys + block * CT_KNN_BLOCK;
-	const char *points = part->points +
-		(size_t) block * CT_KNN_BLOCK * index->vector_bytes;
-	CtKnnFound *end = worker->found + worker->nfound;
 	int			n = part->counts[block];
-	double		worst = worker->worst;
 	double		dist[CT_KNN_BLOCK];
 
-	index->space.metric->distances(&index->space, query, points, CT_KNN_BLOCK,
-								   n, dist);
+	index->space.metric->distances(&index->space, query,
+								   part->points + (size_t) block *
+								   CT_KNN_BLOCK * index->vector_bytes,
+								   CT_KNN_BLOCK, n, dist);
 	worker->distances += n;
-	for (int i = 0; i < n; i++)
-		if (dist[i] <= worst && !ct_knn_same_row(keys[i], self))
-		{
-			end->dist = dist[i];
-			end->key = keys[i];
-			end++;
-		}
-	worker->nfound = end - worker->found;
-	if (worker->nfound >= worker->k &&
-		(worst == INFINITY ||
-		 worker->nfound + CT_KNN_BLOCK > ct_knn_found_size(worker->k)))
-		shorten(worker);
+	worker->nfound +=
+		index->space.kernels->keep_at_most(dist,
+										   part->keys + block * CT_KNN_BLOCK,
+										   n, worker->worst,
+										   worker->dist + worker->nfound,
+										   worker->keys + worker->nfound);
+	if (worker->nfound >= (worker->worst == INFINITY ? worker->k :
+						   collected_most(worker->k)))
+		narrow(worker);
 }
 
 /* -------- branches -------- */
@@ -279,23 +323,26 @@ begin(CtKnnWorker *worker)
 	worker->wanted_before = worker->nwanted;
 }
 
-/* The answer: the k nearest rows, in order. */
+/* The answer: the nearest rows but self, in order. */
 static int
-finish(CtKnnWorker *worker, CtKnnRow *rows)
+finish(CtKnnWorker *worker, CtKnnKey self, CtKnnRow *rows)
 {
-	int			n;
+	int			k = (int) worker->tree->knn->k;
+	int			n = 0;
 
-	if (worker->nfound > worker->k)
-		shorten(worker);
-	n = worker->nfound;
-	sort_found(worker->found, n);
-	for (int i = 0; i < n; i++)
+	if (worker->nfound > worker->k + worker->k / 8)
+		narrow(worker);
+	sort_rows(worker);
+	for (int i = 0; i < worker->nfound && n < k; i++)
 	{
-		CtKnnKey	key = worker->found[i].key;
+		CtKnnKey	key = worker->sorted[i].key;
 
-		rows[i].dist = worker->found[i].dist;
-		rows[i].isnull = false;
-		ItemPointerSet(&rows[i].tid, key >> 32, key & 0xFFFF);
+		if (ct_knn_same_row(key, self))
+			continue;
+		rows[n].dist = worker->sorted[i].dist;
+		rows[n].isnull = false;
+		ItemPointerSet(&rows[n].tid, key >> 32, key & 0xFFFF);
+		n++;
 	}
 	return n;
 }
@@ -328,7 +375,7 @@ ct_knn_search(CtKnnWorker *worker, const double *query, CtKnnKey self,
 		uint32		number = part->first + child;
 
 		if (part->leaf)
-			look_at_block(worker, part, child, query, self);
+			look_at_block(worker, part, child, query);
 		else if (nodes[number].loaded)
 		{
 			if (!open_node(worker, &nodes[number], query))
@@ -351,6 +398,6 @@ ct_knn_search(CtKnnWorker *worker, const double *query, CtKnnKey self,
 		review_wanted(worker);
 		return CT_KNN_MISSING;
 	}
-	*n = finish(worker, rows);
+	*n = finish(worker, self, rows);
 	return CT_KNN_DONE;
 }

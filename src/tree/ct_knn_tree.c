@@ -74,16 +74,6 @@ load_routing(CtKnnTree *tree, const CtNode *node)
 
 /* -------- leaves -------- */
 
-static inline double
-raw_coordinate(const CtKnnTree *tree, int j, uint32 row)
-{
-	const CtIndex *index = tree->knn->index;
-	size_t		at = (size_t) j * index->leaf.capacity + row;
-
-	return index->space.element == CT_ELEMENT_FLOAT8 ?
-		((const double *) tree->raw)[at] : ((const float *) tree->raw)[at];
-}
-
 /* Collects the visible rows of a leaf by column; returns their number. */
 static int
 collect_rows(CtKnnTree *tree, const CtNode *node, const ItemPointerData *seen)
@@ -116,66 +106,196 @@ collect_rows(CtKnnTree *tree, const CtNode *node, const ItemPointerData *seen)
 	return n;
 }
 
-/* Puts a row into the next place of its block, whose box grows. */
-static void
-place_row(CtKnnTree *tree, CtKnnPart *part, uint32 row)
+/* A column of the rows that are being divided. */
+static inline const char *
+raw_column(const CtKnnTree *tree, int j)
 {
 	const CtIndex *index = tree->knn->index;
-	int			dims = index->meta.dims;
-	int			block = tree->owner[row];
-	size_t		at = (size_t) block * CT_KNN_BLOCK * dims + part->counts[block];
 
-	part->keys[block * CT_KNN_BLOCK + part->counts[block]++] =
-		tree->raw_keys[row];
+	return tree->raw + (size_t) j * index->leaf.capacity *
+		ct_element_size(index->space.element);
+}
+
+static inline double
+element_at(CtElement element, const char *column, uint32 row)
+{
+	return element == CT_ELEMENT_FLOAT8 ? ((const double *) column)[row] :
+		((const float *) column)[row];
+}
+
+/* The limits of n rows in a column. */
+static inline void
+column_limits(CtElement element, const char *column, const uint64 *rows,
+			  int n, double *lower, double *upper)
+{
+	double		least = INFINITY;
+	double		most = -INFINITY;
+
+	for (int i = 0; i < n; i++)
+	{
+		double		x = element_at(element, column, (uint32) rows[i]);
+
+		least = x < least ? x : least;
+		most = x > most ? x : most;
+	}
+	*lower = least;
+	*upper = most;
+}
+
+/* Fills a block with n rows, and its box. */
+static void
+fill_block(CtKnnTree *tree, CtKnnPart *part, int block, const uint64 *rows,
+		   int n)
+{
+	const CtIndex *index = tree->knn->index;
+	CtElement	element = index->space.element;
+	int			dims = index->meta.dims;
+	char	   *to = part->points + (size_t) block * CT_KNN_BLOCK *
+		index->vector_bytes;
+
+	part->counts[block] = n;
+	for (int i = 0; i < n; i++)
+		part->keys[block * CT_KNN_BLOCK + i] = tree->raw_keys[(uint32) rows[i]];
 	for (int j = 0; j < dims; j++)
 	{
-		double		x = raw_coordinate(tree, j, row);
-		float	   *lower = &part->boxes[j * part->n + block];
-		float	   *upper = &part->boxes[(dims + j) * part->n + block];
+		const char *column = raw_column(tree, j);
+		double		lower;
+		double		upper;
 
-		if (index->space.element == CT_ELEMENT_FLOAT8)
-			((double *) part->points)[at + j * CT_KNN_BLOCK] = x;
-		else
-			((float *) part->points)[at + j * CT_KNN_BLOCK] = (float) x;
-		*lower = Min(*lower, ct_float_down(x));
-		*upper = Max(*upper, ct_float_up(x));
+		column_limits(element, column, rows, n, &lower, &upper);
+		part->boxes[j * part->n + block] = ct_float_down(lower);
+		part->boxes[(dims + j) * part->n + block] = ct_float_up(upper);
+		for (int i = 0; i < n && element == CT_ELEMENT_FLOAT8; i++)
+			((double *) to)[j * CT_KNN_BLOCK + i] =
+				((const double *) column)[(uint32) rows[i]];
+		for (int i = 0; i < n && element == CT_ELEMENT_FLOAT4; i++)
+			((float *) to)[j * CT_KNN_BLOCK + i] =
+				((const float *) column)[(uint32) rows[i]];
 	}
+}
+
+/*
+ * Moves the k smallest of n numbers, all of them different, to the front.  The
+ * loop has no branch that depends on a comparison.
+ */
+static void
+select_numbers(uint64 *numbers, int n, int k)
+{
+	int			low = 0;
+	int			high = n;
+
+	while (high - low > 3)
+	{
+		uint64		a = numbers[low];
+		uint64		b = numbers[low + (high - low) / 2];
+		uint64		c = numbers[high - 1];
+		uint64		pivot = Max(Min(a, b), Min(Max(a, b), c));
+		int			left = low;
+
+		for (int i = low; i < high; i++)
+		{
+			uint64		number = numbers[i];
+
+			numbers[i] = numbers[left];
+			numbers[left] = number;
+			left += number < pivot;
+		}
+		/* one of the three is less than the median, which is on the right */
+		if (k < left)
+			high = left;
+		else
+			low = left;
+	}
+	for (int i = low + 1; i < high; i++)
+		for (int j = i; j > low && numbers[j] < numbers[j - 1]; j--)
+		{
+			uint64		number = numbers[j];
+
+			numbers[j] = numbers[j - 1];
+			numbers[j - 1] = number;
+		}
+}
+
+/* A coordinate as an integer with the same order, nearly. */
+static inline uint64
+order_of(double x)
+{
+	float		f = (float) x;
+	uint32		bits;
+
+	memcpy(&bits, &f, sizeof(bits));
+	return bits & 0x80000000 ? ~bits : bits | 0x80000000;
+}
+
+/*
+ * Divides n rows into nblocks blocks of equal size, as ct_halve.c would: at the
+ * median of the widest coordinate, and again.  The lower half of each element of
+ * rows is the number of a row, the upper half is used to order them.
+ */
+static void
+divide(CtKnnTree *tree, CtKnnPart *part, uint64 *rows, int n, int block,
+	   int nblocks)
+{
+	const CtIndex *index = tree->knn->index;
+	CtElement	element = index->space.element;
+	const char *widest = NULL;
+	double		extent = -1.0;
+	int			left = n * (nblocks / 2) / nblocks;
+
+	if (nblocks == 1)
+	{
+		fill_block(tree, part, block, rows, n);
+		return;
+	}
+	for (int j = 0; j < index->meta.dims; j++)
+	{
+		const char *column = raw_column(tree, j);
+		double		lower;
+		double		upper;
+
+		column_limits(element, column, rows, n, &lower, &upper);
+		if (upper / 2.0 - lower / 2.0 > extent)
+		{
+			extent = upper / 2.0 - lower / 2.0;
+			widest = column;
+		}
+	}
+	for (int i = 0; i < n; i++)
+	{
+		uint32		row = (uint32) rows[i];
+
+		rows[i] = order_of(element_at(element, widest, row)) << 32 | row;
+	}
+	select_numbers(rows, n, left);
+	divide(tree, part, rows, left, block, nblocks / 2);
+	divide(tree, part, rows + left, n - left, block + nblocks / 2,
+		   nblocks - nblocks / 2);
 }
 
 static CtKnnPart *
 load_leaf(CtKnnTree *tree, const CtNode *node, const ItemPointerData *seen)
 {
 	const CtIndex *index = tree->knn->index;
-	int			dims = index->meta.dims;
+	MemoryContext context = tree->leaves_context;
 	int			n = collect_rows(tree, node, seen);
 	int			nblocks = (n + CT_KNN_BLOCK - 1) / CT_KNN_BLOCK;
-	CtColumns	columns = {tree->raw, index->leaf.capacity,
-	index->space.element, dims};
 	CtKnnPart  *part;
 
 	if (n == 0)
 		return NULL;
-	for (int i = 0; i < n; i++)
-		tree->rows[i] = i;
-	ct_halve(&columns, tree->rows, n, nblocks, tree->owner, tree->pivots);
-	part = MemoryContextAllocZero(tree->leaves_context, sizeof(CtKnnPart));
+	part = MemoryContextAllocZero(context, sizeof(CtKnnPart));
 	part->leaf = true;
 	part->n = nblocks;
-	part->points = MemoryContextAllocZero(tree->leaves_context,
-										  index->vector_bytes *
-										  CT_KNN_BLOCK * nblocks);
-	part->keys = MemoryContextAlloc(tree->leaves_context,
-									sizeof(CtKnnKey) * CT_KNN_BLOCK * nblocks);
-	part->boxes = MemoryContextAlloc(tree->leaves_context,
-									 sizeof(float) * 2 * dims * nblocks);
-	part->counts = MemoryContextAllocZero(tree->leaves_context, nblocks);
-	for (int i = 0; i < dims * nblocks; i++)
-	{
-		part->boxes[i] = INFINITY;
-		part->boxes[dims * nblocks + i] = -INFINITY;
-	}
+	part->points = MemoryContextAlloc(context, index->vector_bytes *
+									  CT_KNN_BLOCK * nblocks);
+	part->keys = MemoryContextAlloc(context, sizeof(CtKnnKey) *
+									CT_KNN_BLOCK * nblocks);
+	part->boxes = MemoryContextAlloc(context, sizeof(float) * 2 *
+									 index->meta.dims * nblocks);
+	part->counts = MemoryContextAlloc(context, nblocks);
 	for (int i = 0; i < n; i++)
-		place_row(tree, part, tree->rows[i]);
+		tree->rows[i] = i;
+	divide(tree, part, tree->rows, n, 0, nblocks);
 	return part;
 }
 
@@ -269,9 +389,7 @@ ct_knn_tree_create(CtKnn *knn, Size limit)
 												 "Bulk search: rows",
 												 0, 64 * 1024,
 												 ALLOCSET_DEFAULT_MAXSIZE);
-	tree->rows = palloc(sizeof(uint32) * capacity);
-	tree->owner = palloc(sizeof(uint16) * capacity);
-	tree->pivots = palloc(sizeof(uint32) * capacity);
+	tree->rows = palloc(sizeof(uint64) * capacity);
 	tree->raw = palloc(knn->index->vector_bytes * capacity);
 	tree->raw_keys = palloc(sizeof(CtKnnKey) * capacity);
 	ct_knn_tree_clear(tree);
