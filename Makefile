@@ -36,6 +36,7 @@ REGRESS = \
 	validate \
 	inspect \
 	errors \
+	bulk_search \
 	differential \
 	ddl \
 	partition \

@@ -71,7 +71,9 @@ typedef struct CtKnnTree
 	CtKnn	   *knn;
 	MemoryContext nodes_context;	/* nodes and routing pages */
 	MemoryContext leaves_context;
-	Size		limit;			/* bytes in both */
+	Size		bytes;			/* in both */
+	Size		leaf_bytes;
+	Size		limit;			/* what bytes should not exceed */
 	CtKnnNode  *nodes;			/* the root is number 0 */
 	uint32		nnodes;
 	uint32		size;
@@ -86,7 +88,6 @@ typedef struct CtKnnTree
 extern CtKnnTree *ct_knn_tree_create(CtKnn *knn, Size limit);
 extern void ct_knn_tree_clear(CtKnnTree *tree);
 extern void ct_knn_tree_drop_leaves(CtKnnTree *tree);
-extern Size ct_knn_tree_bytes(const CtKnnTree *tree);
 extern bool ct_knn_tree_load(CtKnnTree *tree, uint32 number);
 
 /* -------- ct_knn_search.c: in any thread -------- */

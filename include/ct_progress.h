@@ -27,6 +27,14 @@ typedef enum CtProgressParam
 	CT_PROGRESS_THREADS
 } CtProgressParam;
 
+/*
+ * Setting, for tests: when a search reports progress for the so manyth time, it
+ * waits until nobody holds this advisory lock exclusively; 0: never.
+ */
+extern int	ct_bulk_search_stop;
+
+#define CT_STOP_LOCK	25460
+
 extern bool ct_progress_start(Oid index);
 extern void ct_progress_end(void);
 

@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 
 #include "ct_am.h"
+#include "ct_progress.h"
 
 PG_MODULE_MAGIC;
 
@@ -33,6 +34,7 @@ static const struct config_enum_entry kernel_levels[] = {
 };
 
 static int	kernel_level = KERNEL_AUTO;
+int			ct_bulk_search_stop = 0;
 static const CtKernelTable *kernels = &ct_kernel_scalar;
 
 CtScanStats ct_scan_stats;
@@ -73,6 +75,12 @@ _PG_init(void)
 							 &kernel_level, KERNEL_AUTO, kernel_levels,
 							 PGC_USERSET, 0,
 							 check_kernel_level, assign_kernel_level, NULL);
+	DefineCustomIntVariable("covertree.bulk_search_stop",
+							"Step at which a bulk search waits for an advisory lock.",
+							"This is for tests.",
+							&ct_bulk_search_stop, 0, 0, INT_MAX,
+							PGC_SUSET, GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
 	MarkGUCPrefixReserved("covertree");
 	ct_options_init();
 }

@@ -23,6 +23,7 @@
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
 #include "utils/array.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -56,6 +57,7 @@ typedef struct BulkState
 	Relation	rel;
 	CtVisible  *visible;
 	bool		progress;		/* is shown */
+	int			reports;
 
 	/* results: a tuple that is filled in and copied, and where columns are */
 	ReturnSetInfo *info;
@@ -126,6 +128,16 @@ see_rows(void *arg, int n, const ItemPointerData *tids, ItemPointerData *seen)
 	ct_visible_find(((BulkState *) arg)->visible, n, tids, seen);
 }
 
+/* Waits as long as a test wants. */
+static void
+stop_for_test(void)
+{
+	Datum		key = Int64GetDatum(CT_STOP_LOCK);
+
+	DirectFunctionCall1(pg_advisory_lock_shared_int8, key);
+	DirectFunctionCall1(pg_advisory_unlock_shared_int8, key);
+}
+
 static void
 report_progress(void *arg)
 {
@@ -134,6 +146,8 @@ report_progress(void *arg)
 	CT_PROGRESS_PAGES, CT_PROGRESS_DISTANCES};
 	int64		values[lengthof(numbers)];
 
+	if (++state->reports == ct_bulk_search_stop)
+		stop_for_test();
 	if (!state->progress)
 		return;
 	values[0] = state->knn.total;

@@ -31,9 +31,15 @@
  * that their answers are still in the processor's cache when they are handed
  * on; and where memory is short.
  */
-#define WINDOW_ANSWERS	65536
-#define WINDOW_MOST		8192
+#define WINDOW_ANSWERS	262144
+#define WINDOW_MOST		32768
 #define WINDOW_LEAST	16
+
+/*
+ * Fewer answers than these are left to one thread: where others use the
+ * processor too, threads wait for each other for milliseconds.
+ */
+#define SHARED_ANSWERS	8192
 
 /* queries that a thread takes at once */
 #define TURN			8
@@ -45,10 +51,13 @@
 #define CLOCK_DISTANCES 50000
 
 /* a query that was asked so often goes without others' company */
-#define MOST_TRIES		16
+#define MOST_TRIES		12
 
 /* a page is worth loading for so many queries, wherever they are */
 #define QUERIES_PER_PAGE 2
+
+/* with room for fewer leaves than these, scans are cheaper */
+#define LEAVES_LEAST	64
 
 /* nodes that a thread asks for at once */
 #define WANTED_NODES	4096
@@ -75,6 +84,7 @@ typedef struct Engine
 	CtKnnWorker *workers;		/* one a thread */
 	Window		window;
 	int			together;		/* queries that are asked together */
+	int64		answered;		/* when leaves were dropped last */
 	bool		scratch_full;	/* a worker needs more memory */
 } Engine;
 
@@ -191,10 +201,11 @@ ask_all(Engine *engine, int n)
 	Window	   *window = &engine->window;
 	bool		stop = false;
 	bool		full = false;
+	bool		shared = n * (engine->knn->k + 10) >= SHARED_ANSWERS;
 	instr_time	start;
 
 	INSTR_TIME_SET_CURRENT(start);
-#pragma omp parallel num_threads(engine->knn->nthreads) reduction(||:full)
+#pragma omp parallel num_threads(engine->knn->nthreads) if (shared) reduction(||:full)
 	{
 		CtKnnWorker *worker = &engine->workers[omp_get_thread_num()];
 		int64		looked = worker->distances;
@@ -246,7 +257,9 @@ create_window(Engine *engine, Size memory)
 	window->nrows = palloc(sizeof(int) * window->size);
 	window->tries = palloc(window->size);
 	window->pending = palloc(sizeof(int) * window->size);
-	engine->together = window->size;
+
+	/* at first, as if each wanted a leaf of its own */
+	engine->together = Max(1, Min(window->size, engine->tree->limit / BLCKSZ));
 }
 
 /* Takes the next queries into the window; false if there are none. */
@@ -298,29 +311,48 @@ harvest(Engine *engine)
 /* -------- loading -------- */
 
 /*
- * Loads what the workers have asked for, as far as memory permits; when it is
- * full, first drops all leaves, and sees to it that fewer queries ask together
- * from now on.
+ * Drops all leaves.  If that has been of little use last time, fewer queries
+ * are asked together from now on, which want less.
+ */
+static void
+make_room(Engine *engine)
+{
+	CtKnnTree  *tree = engine->tree;
+	int64		answered = engine->knn->answered - engine->answered;
+
+	if (answered < engine->together)
+		engine->together = Max(engine->together / 2, 1);
+	engine->answered = engine->knn->answered;
+	ct_knn_tree_drop_leaves(tree);
+	if (tree->bytes < tree->limit / 2)
+		return;
+	/* links alone are too many */
+	ct_knn_tree_clear(tree);
+	for (int t = 0; t < engine->knn->nthreads; t++)
+		engine->workers[t].nwanted = 0;
+}
+
+/*
+ * Loads what the workers have asked for, as far as memory permits.  When they
+ * want nothing, more queries may be asked together.
  */
 static void
 load_wanted(Engine *engine)
 {
 	CtKnnTree  *tree = engine->tree;
-	bool		full = ct_knn_tree_bytes(tree) >= tree->limit;
+	bool		full = false;
+	int			wanted = 0;
 
-	if (full)
+	for (int t = 0; t < engine->knn->nthreads; t++)
+		wanted += engine->workers[t].nwanted;
+	if (wanted == 0)
 	{
-		ct_knn_tree_drop_leaves(tree);
-		engine->together = Max(engine->together / 2, engine->knn->nthreads);
-		/* links alone are too many: they are cheap to load again, too */
-		if (ct_knn_tree_bytes(tree) >= tree->limit / 2)
-		{
-			ct_knn_tree_clear(tree);
-			for (int t = 0; t < engine->knn->nthreads; t++)
-				engine->workers[t].nwanted = 0;
-		}
+		engine->together = Min(engine->together * 2, engine->window.size);
+		return;
 	}
-	full = false;
+
+	if (tree->bytes >= tree->limit)
+		make_room(engine);
 	for (int t = 0; t < engine->knn->nthreads; t++)
 	{
 		CtKnnWorker *worker = &engine->workers[t];
@@ -335,7 +367,7 @@ load_wanted(Engine *engine)
 				full = true;
 			}
 			else
-				full = ct_knn_tree_bytes(tree) >= tree->limit;
+				full = tree->bytes >= tree->limit;
 		}
 		worker->nwanted = 0;
 	}
@@ -356,7 +388,7 @@ load_all(Engine *engine)
 		return;
 	for (uint32 i = 0; i < tree->nnodes; i++)
 	{
-		if (ct_knn_tree_bytes(tree) >= tree->limit)
+		if (tree->bytes >= tree->limit)
 			return;
 		if (!ct_knn_tree_load(tree, i))
 		{
@@ -399,6 +431,7 @@ ct_knn_columns_can(const CtKnn *knn)
 {
 	return !knn->index->external && knn->index->routing.boxes != 0 &&
 		knn->k <= MOST_NEIGHBOURS &&
+		knn->memory / 4 * 3 >= LEAVES_LEAST * BLCKSZ &&
 		(size_t) knn->k * sizeof(CtKnnRow) * WINDOW_LEAST <= knn->memory / 4;
 }
 

@@ -64,6 +64,8 @@ load_routing(CtKnnTree *tree, const CtNode *node)
 	part->n = n;
 	part->boxes = MemoryContextAlloc(tree->nodes_context,
 									 sizeof(float) * columns * n);
+	tree->bytes += sizeof(CtKnnPart) + sizeof(float) * columns * n +
+		sizeof(CtKnnNode) * n;
 	for (int j = 0; j < columns; j++)
 		memcpy(part->boxes + j * n,
 			   node->boxes + j * node->layout->max_children,
@@ -272,27 +274,45 @@ divide(CtKnnTree *tree, CtKnnPart *part, uint64 *rows, int n, int block,
 		   nblocks - nblocks / 2);
 }
 
+/* Makes room for the blocks of a leaf. */
+static CtKnnPart *
+new_leaf(CtKnnTree *tree, int nblocks)
+{
+	const CtIndex *index = tree->knn->index;
+	size_t		rows = (size_t) nblocks * CT_KNN_BLOCK;
+	size_t		boxes = sizeof(float) * 2 * index->meta.dims * nblocks;
+	size_t		bytes = MAXALIGN(sizeof(CtKnnPart)) +
+		MAXALIGN(index->vector_bytes * rows) + sizeof(CtKnnKey) * rows + boxes +
+		nblocks;
+	char	   *memory = MemoryContextAlloc(tree->leaves_context, bytes);
+	CtKnnPart  *part = (CtKnnPart *) memory;
+
+	part->next = NULL;
+	part->leaf = true;
+	part->n = nblocks;
+	part->first = 0;
+	memory += MAXALIGN(sizeof(CtKnnPart));
+	part->points = memory;
+	memory += MAXALIGN(index->vector_bytes * rows);
+	part->keys = (CtKnnKey *) memory;
+	memory += sizeof(CtKnnKey) * rows;
+	part->boxes = (float *) memory;
+	part->counts = (uint8 *) (memory + boxes);
+	tree->bytes += bytes;
+	tree->leaf_bytes += bytes;
+	return part;
+}
+
 static CtKnnPart *
 load_leaf(CtKnnTree *tree, const CtNode *node, const ItemPointerData *seen)
 {
-	const CtIndex *index = tree->knn->index;
-	MemoryContext context = tree->leaves_context;
 	int			n = collect_rows(tree, node, seen);
 	int			nblocks = (n + CT_KNN_BLOCK - 1) / CT_KNN_BLOCK;
 	CtKnnPart  *part;
 
 	if (n == 0)
 		return NULL;
-	part = MemoryContextAllocZero(context, sizeof(CtKnnPart));
-	part->leaf = true;
-	part->n = nblocks;
-	part->points = MemoryContextAlloc(context, index->vector_bytes *
-									  CT_KNN_BLOCK * nblocks);
-	part->keys = MemoryContextAlloc(context, sizeof(CtKnnKey) *
-									CT_KNN_BLOCK * nblocks);
-	part->boxes = MemoryContextAlloc(context, sizeof(float) * 2 *
-									 index->meta.dims * nblocks);
-	part->counts = MemoryContextAlloc(context, nblocks);
+	part = new_leaf(tree, nblocks);
 	for (int i = 0; i < n; i++)
 		tree->rows[i] = i;
 	divide(tree, part, tree->rows, n, 0, nblocks);
@@ -346,6 +366,7 @@ ct_knn_tree_clear(CtKnnTree *tree)
 
 	MemoryContextReset(tree->leaves_context);
 	MemoryContextReset(tree->nodes_context);
+	tree->bytes = tree->leaf_bytes = 0;
 	tree->size = 64;
 	tree->nodes = MemoryContextAlloc(tree->nodes_context,
 									 sizeof(CtKnnNode) * tree->size);
@@ -358,19 +379,14 @@ void
 ct_knn_tree_drop_leaves(CtKnnTree *tree)
 {
 	MemoryContextReset(tree->leaves_context);
+	tree->bytes -= tree->leaf_bytes;
+	tree->leaf_bytes = 0;
 	for (uint32 i = 0; i < tree->nnodes; i++)
 		if (tree->nodes[i].height == 0)
 		{
 			tree->nodes[i].loaded = false;
 			tree->nodes[i].parts = NULL;
 		}
-}
-
-Size
-ct_knn_tree_bytes(const CtKnnTree *tree)
-{
-	return MemoryContextMemAllocated(tree->nodes_context, false) +
-		MemoryContextMemAllocated(tree->leaves_context, false);
 }
 
 /* A tree of which nothing is loaded, for so many bytes. */
@@ -384,11 +400,10 @@ ct_knn_tree_create(CtKnn *knn, Size limit)
 	tree->limit = limit;
 	tree->nodes_context = AllocSetContextCreate(CurrentMemoryContext,
 												"Bulk search: links",
-												ALLOCSET_DEFAULT_SIZES);
+												ALLOCSET_SMALL_SIZES);
 	tree->leaves_context = AllocSetContextCreate(CurrentMemoryContext,
 												 "Bulk search: rows",
-												 0, 64 * 1024,
-												 ALLOCSET_DEFAULT_MAXSIZE);
+												 ALLOCSET_SMALL_SIZES);
 	tree->rows = palloc(sizeof(uint64) * capacity);
 	tree->raw = palloc(knn->index->vector_bytes * capacity);
 	tree->raw_keys = palloc(sizeof(CtKnnKey) * capacity);
