@@ -185,8 +185,8 @@ box_of_columns(CtIndex *index, const CtNode *leaf, CtBox *box)
 			lower = Min(lower, x);
 			upper = Max(upper, x);
 		}
-		box->lower[j] = float_down(lower);
-		box->upper[j] = float_up(upper);
+		box->lower[j] = ct_float_down(lower);
+		box->upper[j] = ct_float_up(upper);
 	}
 }
 

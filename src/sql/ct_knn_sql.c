@@ -146,15 +146,14 @@ report_progress(void *arg)
 	CT_PROGRESS_PAGES, CT_PROGRESS_DISTANCES};
 	int64		values[lengthof(numbers)];
 
-	if (++state->reports == ct_bulk_search_stop)
-		stop_for_test();
-	if (!state->progress)
-		return;
 	values[0] = state->knn.total;
 	values[1] = state->knn.answered;
 	values[2] = state->knn.pages;
 	values[3] = state->knn.distances;
-	pgstat_progress_update_multi_param(lengthof(numbers), numbers, values);
+	if (state->progress)
+		pgstat_progress_update_multi_param(lengthof(numbers), numbers, values);
+	if (++state->reports == ct_bulk_search_stop)
+		stop_for_test();
 }
 
 /* A result without distance, which the tuple has no room to say. */

@@ -771,6 +771,75 @@ check_choosing(const CtKernelTable *kernels)
 		}
 }
 
+/* Selecting and ordering n keys, against what plain loops say. */
+static void
+check_selection_of(const CtKernelTable *kernels, const double *keys, size_t n,
+				   double limit)
+{
+	static double kept_keys[260];
+	static uint64_t kept_tags[260];
+	uint64_t	tags[250];
+	uint32_t	ranks[250];
+	size_t		should = 0;
+	size_t		kept;
+
+	for (size_t i = 0; i < n; i++)
+		tags[i] = UINT64_C(1) << 63 | i;
+	kept = kernels->keep_at_most(keys, tags, n, limit, kept_keys, kept_tags);
+	kernels->ranks_f64(keys, n, ranks);
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t		rank = 0;
+
+		for (size_t j = 0; j < n; j++)
+			rank += get_f64(keys, j) < get_f64(keys, i) ||
+				(get_f64(keys, j) == get_f64(keys, i) && j < i);
+		if (ranks[i] != rank)
+			fail(kernels->name, "ranks_f64", KIND_UNIT, 1, n, i, ranks[i], rank);
+		if (!(get_f64(keys, i) <= limit))
+			continue;
+		if (should >= kept || kept_tags[should] != tags[i] ||
+			kept_keys[should] != get_f64(keys, i))
+			fail(kernels->name, "keep_at_most", KIND_UNIT, 1, n, i, kept, should);
+		should++;
+	}
+	if (kept != should)
+		fail(kernels->name, "keep_at_most", KIND_UNIT, 1, n, n, kept, should);
+
+	/* in place */
+	for (size_t i = 0; i < n; i++)
+		kept_keys[i] = get_f64(keys, i);
+	if (kernels->keep_at_most(kept_keys, tags, n, limit, kept_keys,
+							  tags) != should)
+		fail(kernels->name, "keep_at_most in place", KIND_UNIT, 1, n, n, 0.0,
+			 should);
+	for (size_t i = 0; i < should; i++)
+		if (tags[i] != kept_tags[i])
+			fail(kernels->name, "keep_at_most in place", KIND_UNIT, 1, n, i,
+				 tags[i], kept_tags[i]);
+}
+
+static void
+check_selection(const CtKernelTable *kernels)
+{
+	static Arena arena;
+
+	if (arena.start == NULL)
+		arena = arena_create(260 * sizeof(double));
+	for (size_t n = 1; n <= 200; n++)
+		for (int style = 0; style < 4; style++)
+		{
+			double	   *keys = arena_tail(arena, n * sizeof(double),
+										  style % 2 ? 4 : 0);
+
+			for (size_t i = 0; i < n; i++)
+				put_f64(keys, i, key_of_style(style == 3 ? 4 : style));
+			check_selection_of(kernels, keys, n, style == 1 ? 1.0 : 0.3);
+			check_selection_of(kernels, keys, n, INFINITY);
+			check_selection_of(kernels, keys, n, -1.0);
+		}
+}
+
 /* How far q is below the one limit or above the other. */
 static double
 literal_leg(double q, float lower, float upper)
@@ -1008,6 +1077,7 @@ main(void)
 		check_not_finite(tables[level]);
 		check_argmin(tables[level]);
 		check_choosing(tables[level]);
+		check_selection(tables[level]);
 	}
 	check_distances(tables);
 	check_boxes(tables);
