@@ -103,10 +103,13 @@ ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query, const double *point)
 	}
 	if (n > 0)
 		knn->emit(knn->arg, query, rank, n, rows);
+	if (ct_search_is_outdated(search))
+		ct_knn_answer(knn, query, 0, NULL); /* see copy_page() */
+	else
+		knn->answered++;
 	knn->distances += ct_search_stats(search)->distances;
 	knn->pages += ct_search_stats(search)->pages_read;
 	ct_search_destroy(search);
-	knn->answered++;
 	knn->report(knn->arg);
 }
 

@@ -429,7 +429,7 @@ answer_window(Engine *engine)
 bool
 ct_knn_columns_can(const CtKnn *knn)
 {
-	return !knn->index->external && knn->index->routing.boxes != 0 &&
+	return !knn->index->external && knn->index->box_dims > 0 &&
 		knn->k <= MOST_NEIGHBOURS &&
 		knn->memory / 4 * 3 >= LEAVES_LEAST * BLCKSZ &&
 		(size_t) knn->k * sizeof(CtKnnRow) * WINDOW_LEAST <= knn->memory / 4;

@@ -28,11 +28,18 @@ ct_knn_root(void)
 	return root;
 }
 
+typedef enum Copied
+{
+	COPIED,
+	COPIED_STALE,				/* the page was freed since */
+	COPIED_NOTHING				/* the index has no row that could be seen */
+} Copied;
+
 /*
  * Copies the page of a link into image, and says which right sibling has rows
- * of the link, too.  False if the page was freed since.
+ * of the link, too.
  */
-static bool
+static Copied
 copy_page(CtKnn *knn, const CtLink *link, int height, Page image,
 		  CtLink *right)
 {
@@ -47,10 +54,22 @@ copy_page(CtKnn *knn, const CtLink *link, int height, Page image,
 	{
 		/* freed, and perhaps in use for something else: links are stale */
 		ct_unpin(pin);
-		return false;
+		return COPIED_STALE;
 	}
 	if (kind != CT_PAGE_ROUTING && kind != CT_PAGE_LEAF)
 		ct_page_corrupted(index, link->block, "A link leads to no node.");
+	if (!ct_page_has_shape(index, page))
+	{
+		/*
+		 * The dimension was freed since the metapage was read, and that was
+		 * after the snapshot was taken: no row with a point was left.
+		 */
+		if (!is_root)
+			ct_page_corrupted(index, link->block,
+							  "The page has not the shape of the index.");
+		ct_unpin(pin);
+		return COPIED_NOTHING;
+	}
 	memcpy(image, page, BLCKSZ);
 	ct_unpin(pin);
 	knn->pages++;
@@ -64,7 +83,7 @@ copy_page(CtKnn *knn, const CtLink *link, int height, Page image,
 		right->incarnation = header->right_incarnation;
 		right->version = link->version;
 	}
-	return true;
+	return COPIED;
 }
 
 /* Hands a copied page on, with what the snapshot sees of its rows. */
@@ -103,13 +122,13 @@ ct_knn_read(CtKnn *knn, const CtLink *link, int height, CtKnnPage page,
 	CtLink		at = *link;
 	CtLink		right = {InvalidBlockNumber, 0, 0, 0};
 	int64		steps = 0;
-	bool		good;
+	Copied		copied;
 
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		good = copy_page(knn, &at, height, (Page) image->data, &right);
-		if (!good)
+		copied = copy_page(knn, &at, height, (Page) image->data, &right);
+		if (copied != COPIED)
 			break;
 		use_page(knn, (Page) image->data, page, arg);
 		if (right.block == InvalidBlockNumber)
@@ -119,11 +138,11 @@ ct_knn_read(CtKnn *knn, const CtLink *link, int height, CtKnnPage page,
 							  "Right links form a circle.");
 		at = right;
 	}
-	if (!good && ++knn->restarts > MAX_RESTARTS)
+	if (copied == COPIED_STALE && ++knn->restarts > MAX_RESTARTS)
 		ct_page_corrupted(knn->index, at.block,
 						  "The page never agrees with the link to it.");
 	pfree(image);
-	return good;
+	return copied != COPIED_STALE;
 }
 
 /* -------- all pages -------- */

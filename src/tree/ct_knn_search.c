@@ -257,8 +257,7 @@ open_node(CtKnnWorker *worker, const CtKnnNode *node, const double *query)
 		branch->part = part;
 		branch->bounds = worker->bounds + worker->nbounds;
 		ct_space_box_bounds(space, space->dims, query, 0.0, part->boxes,
-							part->n, part->n,
-							branch->bounds);
+							part->n, part->n, branch->bounds);
 		key = find_front(worker, branch);
 		if (key > worker->worst)
 			continue;
