@@ -76,11 +76,21 @@ typedef struct Window
 	int			npending;
 } Window;
 
+/* Where the next row is, when rows in memory are the queries. */
+typedef struct RowCursor
+{
+	uint32		node;
+	const CtKnnPart *part;		/* or NULL: the node's first */
+	int			block;
+	int			row;
+} RowCursor;
+
 typedef struct Engine
 {
 	CtKnn	   *knn;
 	CtKnnTree  *tree;
-	CtKnnSource *source;
+	CtKnnSource *source;		/* or NULL: all rows, which are in memory */
+	RowCursor	cursor;
 	CtKnnWorker *workers;		/* one a thread */
 	Window		window;
 	int			together;		/* queries that are asked together */
@@ -262,15 +272,71 @@ create_window(Engine *engine, Size memory)
 	engine->together = Max(1, Min(window->size, engine->tree->limit / BLCKSZ));
 }
 
+/* Makes a query of a row in memory. */
+static void
+query_of_row(const CtIndex *index, const CtKnnPart *part, int block, int row,
+			 CtKnnQuery *query, double *location)
+{
+	CtKnnKey	key = part->keys[block * CT_KNN_BLOCK + row];
+	size_t		at = (size_t) block * CT_KNN_BLOCK * index->meta.dims + row;
+
+	query->number = 0;
+	ItemPointerSet(&query->index_tid, key >> 32, (key >> 16) & 0xFFFF);
+	ItemPointerSet(&query->tid, key >> 32, key & 0xFFFF);
+	for (int j = 0; j < index->meta.dims; j++)
+		location[j] = index->space.element == CT_ELEMENT_FLOAT8 ?
+			((const double *) part->points)[at + j * CT_KNN_BLOCK] :
+			((const float *) part->points)[at + j * CT_KNN_BLOCK];
+}
+
+/* Takes the next rows in memory into the window; returns their number. */
+static int
+take_rows(Engine *engine)
+{
+	const CtIndex *index = engine->knn->index;
+	const CtKnnTree *tree = engine->tree;
+	Window	   *window = &engine->window;
+	RowCursor  *cursor = &engine->cursor;
+	int			n = 0;
+
+	while (n < window->size && cursor->node < tree->nnodes)
+	{
+		const CtKnnPart *part = cursor->part ? cursor->part :
+			tree->nodes[cursor->node].parts;
+
+		if (part && part->leaf && cursor->block < part->n)
+		{
+			cursor->part = part;
+			query_of_row(index, part, cursor->block, cursor->row,
+						 &window->queries[n],
+						 &window->locations[(size_t) n * index->meta.dims]);
+			n++;
+			if (++cursor->row < part->counts[cursor->block])
+				continue;
+			cursor->row = 0;
+			cursor->block++;
+			continue;
+		}
+		cursor->block = 0;
+		cursor->part = part ? part->next : NULL;
+		if (cursor->part == NULL)
+			cursor->node++;
+	}
+	return n;
+}
+
 /* Takes the next queries into the window; false if there are none. */
 static bool
 fill_window(Engine *engine)
 {
 	Window	   *window = &engine->window;
 
-	window->n = ct_knn_source_next(engine->source, window->size,
-								   window->queries, window->locations,
-								   window->locators);
+	if (engine->source)
+		window->n = ct_knn_source_next(engine->source, window->size,
+									   window->queries, window->locations,
+									   window->locators);
+	else
+		window->n = take_rows(engine);
 	window->npending = window->n;
 	for (int i = 0; i < window->n; i++)
 	{
@@ -374,28 +440,58 @@ load_wanted(Engine *engine)
 }
 
 /*
- * Loads everything at once, when that fits into memory and there are so many
- * queries that they will ask for most of it.
+ * Loads everything, when that fits into memory and is wanted by so many queries.
+ * False if there is something missing: what is there is good all the same.
  */
-static void
-load_all(Engine *engine)
+static bool
+load_all(Engine *engine, int64 queries)
 {
 	CtKnnTree  *tree = engine->tree;
 	Size		pages = ct_block_count(engine->knn->index);
 
-	if (engine->knn->total < (int64) pages * QUERIES_PER_PAGE ||
+	if (queries < (int64) pages * QUERIES_PER_PAGE ||
 		pages * BLCKSZ * 2 > tree->limit)
-		return;
+		return false;
 	for (uint32 i = 0; i < tree->nnodes; i++)
 	{
 		if (tree->bytes >= tree->limit)
-			return;
+			return false;
 		if (!ct_knn_tree_load(tree, i))
 		{
 			ct_knn_tree_clear(tree);
-			return;
+			return false;
 		}
+		engine->knn->report(engine->knn->arg);
 	}
+	return true;
+}
+
+/*
+ * Opens the source of queries.  When all rows are in memory, each of them once,
+ * these are the list of all rows.
+ */
+static void
+open_source(Engine *engine)
+{
+	CtKnn	   *knn = engine->knn;
+	CtKnnTree  *tree = engine->tree;
+
+	if (knn->locations)
+	{
+		engine->source = ct_knn_source_open(knn);
+		load_all(engine, knn->nqueries);
+		return;
+	}
+	if (!load_all(engine, PG_INT64_MAX) || tree->mismatch)
+	{
+		engine->source = ct_knn_source_open(knn);
+		return;
+	}
+	for (uint32 i = 0; i < tree->nnodes; i++)
+		for (const CtKnnPart *part = tree->nodes[i].parts; part;
+			 part = part->next)
+			for (int b = 0; part->leaf && b < part->n; b++)
+				knn->total += part->counts[b];
 }
 
 /* -------- the engine -------- */
@@ -447,13 +543,13 @@ ct_knn_columns(CtKnn *knn)
 
 	start_threads(knn);
 	engine.tree = ct_knn_tree_create(knn, knn->memory / 4 * 3);
-	engine.source = ct_knn_source_open(knn);
+	open_source(&engine);
 	create_workers(&engine);
 	create_window(&engine, knn->memory / 8);
-	load_all(&engine);
 	while (fill_window(&engine))
 		answer_window(&engine);
-	ct_knn_source_close(engine.source);
+	if (engine.source)
+		ct_knn_source_close(engine.source);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
