@@ -8,12 +8,13 @@
 #
 # Needs Debian 12.  As root it installs the packages that are missing, and
 # drops to the user "postgres" for everything else; as any other user it needs
-# the packages to be there.
+# the packages to be there.  COVERTREE_PG=17 asks for another major version of
+# PostgreSQL, on a Debian that has it.
 #
 # IDENTIFICATION
 #   scripts/lib.sh
 
-ct_pg_major=15
+ct_pg_major=${COVERTREE_PG:-15}
 ct_packages="postgresql-$ct_pg_major postgresql-server-dev-$ct_pg_major gcc libc6-dev make perl libipc-run-perl"
 ct_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ct_work=

@@ -39,7 +39,8 @@ CREATE INDEX opt_pt ON opt USING covertree (pt) WITH (strategy = approximate);
 -- options that other access methods have
 CREATE INDEX opt_pt ON opt USING covertree (pt) WITH (fillfactor = 70);
 CREATE INDEX opt_pt ON opt USING covertree (pt) WITH (lists = 100);
-CREATE INDEX opt_pt ON opt USING covertree (pt float8_euclidean_ops (model = 'm'));
+SELECT state, message ~ 'operator class .*float8_euclidean_ops has no options' AS named FROM
+	ct_error($$CREATE INDEX opt_pt ON opt USING covertree (pt float8_euclidean_ops (model = 'm'))$$);
 
 -- An option set later takes effect when the index is rebuilt.
 CREATE INDEX opt_pt ON opt USING covertree (pt) WITH (base = 1.5);
