@@ -37,6 +37,10 @@ typedef RelFileNode CtRelFile;
 #define ct_relation_file_equals(a, b)	RelFileNodeEquals(a, b)
 #endif
 
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn		pg_attribute_noreturn()
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define ct_vacuum_delay_point()		vacuum_delay_point(false)
 #else

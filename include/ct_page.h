@@ -170,8 +170,8 @@ extern Page ct_pin_page(CtPin pin);
 extern BlockNumber ct_pin_block(CtPin pin);
 extern void ct_page_init(Page page, CtPageKind kind, uint32 incarnation);
 extern void ct_page_check(CtIndex *index, Page page, BlockNumber block);
-extern void ct_page_corrupted(CtIndex *index, BlockNumber block,
-							  const char *detail) pg_attribute_noreturn();
+pg_noreturn extern void ct_page_corrupted(CtIndex *index, BlockNumber block,
+										  const char *detail);
 extern CtPageKind ct_page_kind(Page page);
 extern bool ct_page_has_shape(const CtIndex *index, Page page);
 extern CtPin ct_new_page(CtIndex *index);

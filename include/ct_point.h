@@ -92,6 +92,6 @@ extern int	ct_point_read(Datum value, CtArgType type, double *buf);
 extern const double *ct_points_open(ArrayType *array, int *n, int *dims);
 
 /* Raises the error for two points that have no distance. */
-extern void ct_dims_mismatch(int a, int b) pg_attribute_noreturn();
+pg_noreturn extern void ct_dims_mismatch(int a, int b);
 
 #endif							/* CT_POINT_H */
