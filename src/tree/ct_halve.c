@@ -127,6 +127,8 @@ widest_dimension(const Halving *halving, const uint32 *rows, size_t n,
 	for (int j = 0; j < halving->columns->dims && unit > 0.0; j++)
 	{
 		double		first = coordinate(halving, j, rows[0]) / unit;
+		double		lower = 0.0;
+		double		upper = 0.0;
 		double		sum = 0.0;
 		double		squares = 0.0;
 		size_t		count = 0;
@@ -137,8 +139,10 @@ widest_dimension(const Halving *halving, const uint32 *rows, size_t n,
 
 			sum += x;
 			squares += x * x;
+			lower = Min(lower, x);
+			upper = Max(upper, x);
 		}
-		middle[j] = (first + sum / count) * unit;
+		middle[j] = (first + (lower + upper) / 2.0) * unit;
 		if (squares - sum * sum / count > most)
 		{
 			most = squares - sum * sum / count;
