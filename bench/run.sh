@@ -270,7 +270,10 @@ ct_say "figures"
 } | tee "$out/report.txt"
 if "${PYTHON:-/usr/bin/python3}" -c 'import matplotlib' 2>/dev/null; then
     "${PYTHON:-/usr/bin/python3}" bench/report.py "$out" plots
-    [ "$docs" = false ] || cp "$out"/*.svg "$ct_top/docs/"
+    if [ "$docs" = true ]; then
+        mkdir -p "$ct_top/docs"
+        cp "$out"/*.svg "$ct_top/docs/"
+    fi
 fi
 ct_say "done after $SECONDS s; the cluster is removed, the CSV files are in bench/out"
 
