@@ -421,7 +421,10 @@ class Bench:
         recall = {m.name: m.recall for m in methods}
         low = data.d <= 3
         r.compare(name, lateral, ours, "floor", False, at_most=1.8 if low else None)
-        r.compare(name, single, ours, "floor", False)
+        r.compare(name, single, ours, "floor", False, at_most=1.8 if low else None)
+        faults = [r.median(name, "page faults, single", m) for m in (ours, "floor")]
+        r.conclude(name, "page faults, single, more than", ours, "floor", faults[0] - faults[1],
+                   at_most=1 if low else None)
         for m in methods:
             if m.exact or m.name.startswith("floor") or m.name == "pgvector sequential scan":
                 continue
