@@ -204,6 +204,14 @@ typedef struct CtKernelTable
 							 size_t n, size_t dim, double *result);
 
 	/*
+	 * The same of each of nx vectors x: that of x[i] and y[j] is
+	 * result[i * stride + j].
+	 */
+	void		(*dot_table_f64) (const double *const *x, size_t nx,
+								  const double *const *y, size_t ny,
+								  size_t dim, double *result, size_t stride);
+
+	/*
 	 * Covariances of location q and n locations stored by column, as for
 	 * l2_columns_f64.  Writes n doubles to result, which must not overlap the
 	 * operands.

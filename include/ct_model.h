@@ -154,6 +154,16 @@ extern void ct_model_correlations(const CtModel *model,
 								  const double *x, size_t n,
 								  const double *const *y, double *rho);
 
+/*
+ * The same for each of nx records x: that of x[i] and y[j] is
+ * rho[i * stride + j].
+ */
+extern void ct_model_correlation_table(const CtModel *model,
+									   const CtKernelTable *kernels,
+									   size_t nx, const double *const *x,
+									   size_t ny, const double *const *y,
+									   double *rho, size_t stride);
+
 /* Have two records the same coordinates?  (-0 equals 0.) */
 extern bool ct_model_same_place(const CtModel *model, const double *x,
 								const double *y);

@@ -20,6 +20,7 @@
 #define CT_TARGET			__attribute__((target("avx2")))
 #define VECTOR_LANES		4
 #define DOTS_TILE			2
+#define DOTS_ROWS			1
 #define TILE_ROWS			4
 #define TILE_VECTORS		2
 #define UPDATE_VECTORS		1
@@ -458,6 +459,7 @@ const CtKernelTable ct_kernel_avx2 = {
 	.ranks_f64 = ranks_f64,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
+	.dot_table_f64 = dot_table_f64,
 	.covariances = covariances,
 	.substitute = substitute,
 	.substitute_batch = substitute_batch,

@@ -23,6 +23,7 @@
 	__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw")))
 #define VECTOR_LANES		8
 #define DOTS_TILE			4
+#define DOTS_ROWS			3
 #define TILE_ROWS			8
 #define TILE_VECTORS		2
 #define UPDATE_VECTORS		2
@@ -429,6 +430,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.ranks_f64 = ranks_f64,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
+	.dot_table_f64 = dot_table_f64,
 	.covariances = covariances,
 	.substitute = substitute,
 	.substitute_batch = substitute_batch,

@@ -9,6 +9,7 @@
  *
  *		VECTOR_LANES		doubles in a vector, or 1
  *		DOTS_TILE			vectors that dots_f64() treats at a time
+ *		DOTS_ROWS			such rows that dot_table_f64() treats at a time
  *		TILE_ROWS			rows of a tile of substitute_batch()
  *		TILE_VECTORS		vectors of right-hand sides in such a tile
  *		UPDATE_VECTORS		vectors of rows in a tile of factor_update()
@@ -87,20 +88,27 @@ add_some_products(Vector sum, const double *x, const double *y, size_t j,
 								 vector_load_some(y + j, mask, sizeof(double))));
 }
 
-/* Dot products of x and count vectors at once; count is a constant here. */
+/*
+ * Dot products of the first `rows` vectors x and the first `count` vectors y;
+ * both numbers are constants here.
+ */
 CT_INLINE CT_TARGET void
-dots_tile(const double *x, const double *const *y, int count, size_t dim,
-		  double *result)
+dots_tile(const double *const *x, int rows, const double *const *y, int count,
+		  size_t dim, double *result, size_t stride)
 {
-	Vector		sum[DOTS_TILE][SUM_VECTORS];
+	Vector		sum[DOTS_ROWS][DOTS_TILE][SUM_VECTORS];
 	size_t		j = 0;
 
 	UNROLL
-	for (int r = 0; r < count; r++)
+	for (int i = 0; i < rows; i++)
 	{
 		UNROLL
-		for (int k = 0; k < SUM_VECTORS; k++)
-			sum[r][k] = vector_zero();
+		for (int r = 0; r < count; r++)
+		{
+			UNROLL
+			for (int k = 0; k < SUM_VECTORS; k++)
+				sum[i][r][k] = vector_zero();
+		}
 	}
 	for (; dim - j >= CT_SUM_LANES; j += CT_SUM_LANES)
 	{
@@ -109,25 +117,34 @@ dots_tile(const double *x, const double *const *y, int count, size_t dim,
 		{
 			UNROLL
 			for (int r = 0; r < count; r++)
-				sum[r][k] = add_products(sum[r][k], x, y[r],
-										 j + k * VECTOR_LANES);
+			{
+				UNROLL
+				for (int i = 0; i < rows; i++)
+					sum[i][r][k] = add_products(sum[i][r][k], x[i], y[r],
+												j + k * VECTOR_LANES);
+			}
 		}
 	}
 	UNROLL
-	for (int r = 0; r < count; r++)
+	for (int i = 0; i < rows; i++)
 	{
 		UNROLL
-		for (int k = 0; k < SUM_VECTORS; k++)
-			sum[r][k] = add_some_products(sum[r][k], x, y[r],
-										  j + k * VECTOR_LANES, dim);
-		UNROLL
-		for (int half = SUM_VECTORS / 2; half > 0; half /= 2)
+		for (int r = 0; r < count; r++)
 		{
 			UNROLL
-			for (int k = 0; k < half; k++)
-				sum[r][k] = vector_add(sum[r][k], sum[r][k + half]);
+			for (int k = 0; k < SUM_VECTORS && j < dim; k++)
+				sum[i][r][k] = add_some_products(sum[i][r][k], x[i], y[r],
+												 j + k * VECTOR_LANES, dim);
+			UNROLL
+			for (int half = SUM_VECTORS / 2; half > 0; half /= 2)
+			{
+				UNROLL
+				for (int k = 0; k < half; k++)
+					sum[i][r][k] = vector_add(sum[i][r][k],
+											  sum[i][r][k + half]);
+			}
+			result[i * stride + r] = vector_halves(sum[i][r][0]);
 		}
-		result[r] = vector_halves(sum[r][0]);
 	}
 }
 
@@ -136,7 +153,7 @@ dot_f64(const double *x, const double *y, size_t dim)
 {
 	double		result;
 
-	dots_tile(x, &y, 1, dim, &result);
+	dots_tile(&x, 1, &y, 1, dim, &result, 1);
 	return result;
 }
 
@@ -147,9 +164,29 @@ dots_f64(const double *x, const double *const *y, size_t n, size_t dim,
 	size_t		i = 0;
 
 	for (; n - i >= DOTS_TILE; i += DOTS_TILE)
-		dots_tile(x, y + i, DOTS_TILE, dim, result + i);
+		dots_tile(&x, 1, y + i, DOTS_TILE, dim, result + i, DOTS_TILE);
 	for (; i < n; i++)
-		dots_tile(x, y + i, 1, dim, result + i);
+		dots_tile(&x, 1, y + i, 1, dim, result + i, 1);
+}
+
+static CT_TARGET void
+dot_table_f64(const double *const *x, size_t nx, const double *const *y,
+			  size_t ny, size_t dim, double *result, size_t stride)
+{
+	size_t		i = 0;
+
+	for (; nx - i >= DOTS_ROWS; i += DOTS_ROWS)
+	{
+		double	   *row = result + i * stride;
+		size_t		r = 0;
+
+		for (; ny - r >= DOTS_TILE; r += DOTS_TILE)
+			dots_tile(x + i, DOTS_ROWS, y + r, DOTS_TILE, dim, row + r, stride);
+		for (; r < ny; r++)
+			dots_tile(x + i, DOTS_ROWS, y + r, 1, dim, row + r, stride);
+	}
+	for (; i < nx; i++)
+		dots_f64(x[i], y, ny, dim, result + i * stride);
 }
 
 /* -------- covariances -------- */

@@ -254,6 +254,7 @@ argmin_f64_scalar(const double *keys, size_t n)
 #define CT_TARGET
 #define VECTOR_LANES		1
 #define DOTS_TILE			1
+#define DOTS_ROWS			1
 #define TILE_ROWS			4
 #define TILE_VECTORS		2
 #define UPDATE_VECTORS		1
@@ -444,6 +445,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.ranks_f64 = ranks_f64,
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
+	.dot_table_f64 = dot_table_f64,
 	.covariances = covariances,
 	.substitute = substitute,
 	.substitute_batch = substitute_batch,

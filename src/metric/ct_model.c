@@ -91,8 +91,11 @@
 /* columns that a panel is updated with in one pass; they stay in cache */
 #define UPDATE_COLUMNS		32
 
-/* records of which ct_model_correlations() collects the addresses */
+/* records whose correlations are computed together, */
 #define CORRELATION_BLOCK	64
+
+/* and their covariances too, in at most so many dimensions */
+#define GATHER_DIMS			16
 
 /* coordinates compared between two calls of interrupt */
 #define INTERRUPT_WORK		1000000
@@ -466,19 +469,21 @@ ct_model_same_place(const CtModel *model, const double *x, const double *y)
 	return true;
 }
 
-/* The roots are multiplied, so that the product stays within range. */
-/* The correlation of two records, the product of whose features is known. */
+/*
+ * The correlation of two records whose covariance is known, and the product of
+ * whose features.  The roots of p are multiplied, so that the product stays
+ * within range.
+ */
 static double
 correlation_of(const CtModel *model, const double *x, const double *y,
-			   double product)
+			   double covariance, double product)
 {
 	size_t		dims = model->dims;
 	double		rho;
 
 	if (model->nugget == 0.0 && ct_model_same_place(model, x, y))
 		return 1.0;
-	rho = (ct_model_covariance(model, x, y) - product) /
-		(sqrt(x[dims]) * sqrt(y[dims]));
+	rho = (covariance - product) / (sqrt(x[dims]) * sqrt(y[dims]));
 	if (rho > 1.0)
 		return 1.0;
 	if (rho < -1.0)
@@ -492,9 +497,69 @@ ct_model_correlation(const CtModel *model, const CtKernelTable *kernels,
 {
 	size_t		features = model->dims + 1;
 
-	return correlation_of(model, x, y,
+	return correlation_of(model, x, y, ct_model_covariance(model, x, y),
 						  kernels->dot_f64(x + features, y + features,
 										   model->m));
+}
+
+/*
+ * Makes correlations of the products of the features (rho) of each of nx
+ * records x and n <= CORRELATION_BLOCK records y.
+ */
+static void
+finish_correlations(const CtModel *model, const CtKernelTable *kernels,
+					size_t nx, const double *const *x, size_t n,
+					const double *const *y, double *rho, size_t stride)
+{
+	CtCovarianceFunction function = function_of(model);
+	size_t		dims = model->dims;
+	double		columns[GATHER_DIMS * CORRELATION_BLOCK];
+	double		covariances[CORRELATION_BLOCK];
+
+	for (size_t j = 0; dims <= GATHER_DIMS && j < dims; j++)
+		for (size_t i = 0; i < n; i++)
+			columns[j * CORRELATION_BLOCK + i] = y[i][j];
+	for (size_t row = 0; row < nx; row++, rho += stride)
+	{
+		if (dims <= GATHER_DIMS)
+			kernels->covariances(&function, x[row], columns,
+								 CORRELATION_BLOCK, n, covariances);
+		else
+			for (size_t i = 0; i < n; i++)
+				covariances[i] = ct_model_covariance(model, x[row], y[i]);
+		for (size_t i = 0; i < n; i++)
+			rho[i] = correlation_of(model, x[row], y[i], covariances[i],
+									rho[i]);
+	}
+}
+
+void
+ct_model_correlation_table(const CtModel *model, const CtKernelTable *kernels,
+						   size_t nx, const double *const *x, size_t ny,
+						   const double *const *y, double *rho, size_t stride)
+{
+	size_t		features = model->dims + 1;
+	const double *xs[CORRELATION_BLOCK];
+	const double *ys[CORRELATION_BLOCK];
+
+	for (size_t i = 0; i < nx; i += CORRELATION_BLOCK)
+	{
+		size_t		rows = smaller(nx - i, CORRELATION_BLOCK);
+
+		for (size_t k = 0; k < rows; k++)
+			xs[k] = x[i + k] + features;
+		for (size_t j = 0; j < ny; j += CORRELATION_BLOCK)
+		{
+			size_t		count = smaller(ny - j, CORRELATION_BLOCK);
+			double	   *part = rho + i * stride + j;
+
+			for (size_t k = 0; k < count; k++)
+				ys[k] = y[j + k] + features;
+			kernels->dot_table_f64(xs, rows, ys, count, model->m, part, stride);
+			finish_correlations(model, kernels, rows, x + i, count, y + j,
+								part, stride);
+		}
+	}
 }
 
 void
@@ -502,20 +567,7 @@ ct_model_correlations(const CtModel *model, const CtKernelTable *kernels,
 					  const double *x, size_t n, const double *const *y,
 					  double *rho)
 {
-	size_t		features = model->dims + 1;
-	const double *block[CORRELATION_BLOCK];
-
-	for (size_t from = 0; from < n; from += CORRELATION_BLOCK)
-	{
-		size_t		count = n - from < CORRELATION_BLOCK ? n - from :
-			CORRELATION_BLOCK;
-
-		for (size_t i = 0; i < count; i++)
-			block[i] = y[from + i] + features;
-		kernels->dots_f64(x + features, block, count, model->m, rho + from);
-		for (size_t i = 0; i < count; i++)
-			rho[from + i] = correlation_of(model, x, y[from + i], rho[from + i]);
-	}
+	ct_model_correlation_table(model, kernels, 1, &x, n, y, rho, n);
 }
 
 double

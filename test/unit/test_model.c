@@ -625,6 +625,7 @@ check_dots(void)
 		size_t		gap = k * 5 % 8;
 		const double *operands[VECTORS];
 		double		result[VECTORS + 1];
+		double		table[VECTORS][VECTORS];
 
 		fill_normal(x, n);
 		memcpy(base + gap, x, n * sizeof(double));
@@ -645,6 +646,21 @@ check_dots(void)
 			result[VECTORS] = 42.0;
 			tables[level]->dots_f64(q, operands, VECTORS, n, result);
 			check(result[VECTORS] == 42.0, "wrote beyond dot products");
+			/* of all but one with all but one: no whole number of tiles */
+			table[VECTORS - 2][VECTORS - 1] = 42.0;
+			tables[level]->dot_table_f64(operands + 1, VECTORS - 1, operands,
+										 VECTORS - 1, n, table[0], VECTORS);
+			check(table[VECTORS - 2][VECTORS - 1] == 42.0,
+				  "wrote beyond a table of dot products");
+			for (size_t i = 0; i < VECTORS - 1; i++)
+				for (size_t j = 0; j < VECTORS - 1; j++)
+				{
+					double		expected = plain_dot(y[i + 1], y[j], n);
+
+					check(same_bits(&expected, &table[i][j], 1),
+						  "%s: table of products of %zu elements",
+						  tables[level]->name, n);
+				}
 			for (size_t i = 0; i < VECTORS; i++)
 			{
 				double		expected = plain_dot(x, y[i], n);
