@@ -63,6 +63,13 @@ typedef struct CtBranch
 
 typedef struct CtLandmarks CtLandmarks;
 
+/* The basis of one leaf of a residual index on its way to the page. */
+typedef struct CtLeafBasis
+{
+	CtProjectionFit fit;
+	size_t		rows[CT_BASIS_SIZE];	/* its pivots */
+} CtLeafBasis;
+
 struct CtBulk
 {
 	CtIndex    *index;
@@ -154,14 +161,13 @@ extern void ct_pack_end(CtPack *pack);
 /* ct_landmarks.c, which in a residual index may use this part of the memory */
 #define CT_LANDMARKS_SHARE	4
 
-extern CtLandmarks *ct_landmarks_choose(CtBulk *bulk);
+extern CtLandmarks *ct_landmarks_choose(CtBulk *bulk, size_t nleaves,
+										const size_t *starts);
 extern bool ct_landmarks_contain(const CtLandmarks *landmarks, size_t row);
-extern void ct_landmarks_refine(CtBulk *bulk, CtLandmarks *landmarks,
-								size_t nleaves, const size_t *starts);
-extern bool ct_landmarks_fit(const CtBulk *bulk, const CtLandmarks *landmarks,
-							 size_t first, int n, CtProjectionFit *fit,
-							 size_t *candidates, int *ncandidates,
-							 CtShares *shares);
+extern const CtLeafBasis *ct_landmarks_basis(const CtLandmarks *landmarks,
+											 size_t leaf);
+extern const CtShares *ct_landmarks_shares(const CtLandmarks *landmarks,
+										   size_t row);
 extern void ct_landmarks_free(CtLandmarks *landmarks);
 
 #endif							/* CT_BULK_H */

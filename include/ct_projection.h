@@ -60,15 +60,33 @@ typedef struct CtProjectionFit
 	double		min_variance;	/* smallest residual variance of the chosen */
 } CtProjectionFit;
 
+/* Rows, and the candidates for their basis, all of them records. */
+typedef struct CtProjectionChoice
+{
+	const CtSpace *space;
+	int			nrows;
+	const double *const *rows;
+	int			ncandidates;
+	const double *candidates[CT_BASIS_CANDIDATES];
+	double	   *cross;			/* of candidate c and row i: [c * nrows + i] */
+	double	   *gram;			/* of two: [c * CT_BASIS_CANDIDATES + d] */
+	double	   *columns;
+	double	   *residuals;
+} CtProjectionChoice;
+
 /*
- * Chooses a basis for rows (records) among candidates (records, at most
- * CT_BASIS_CANDIDATES) and computes the rows' shares.  work has room for
- * ct_projection_work() doubles.  Thread-safe.
+ * To choose a basis for rows: begin, add candidates, and fit, which also
+ * computes the rows' shares; then perhaps add others and fit again.  work has
+ * room for ct_projection_work() doubles.  Candidates that there is no room for
+ * are left out.  Thread-safe.
  */
 extern size_t ct_projection_work(int nrows);
-extern void ct_projection_fit(const CtSpace *space, int ncandidates,
-							  const double *const *candidates, int nrows,
-							  const double *const *rows, double *work,
+extern void ct_projection_begin(CtProjectionChoice *choice,
+								const CtSpace *space, int nrows,
+								const double *const *rows, double *work);
+extern void ct_projection_add(CtProjectionChoice *choice, int n,
+							  const double *const *candidates);
+extern void ct_projection_fit(CtProjectionChoice *choice,
 							  CtProjectionFit *fit, CtShares *shares);
 
 /*

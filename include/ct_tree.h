@@ -117,7 +117,7 @@ typedef struct CtBasisFit CtBasisFit;
 extern void ct_basis_shares(CtIndex *index, const CtNode *leaf,
 							const double *point, CtShares *shares);
 extern void ct_basis_form(const CtProjectionFit *fit,
-						  const CtLocator *locators, CtBasis *basis);
+						  const CtLocator *pivots, CtBasis *basis);
 extern CtBasisFit *ct_basis_for_leaf(CtIndex *index, const CtNode *leaf,
 									 const CtNode *parent, int link,
 									 const double *points, const int *slots,

@@ -48,6 +48,9 @@
 /* rows whose bounds are computed together */
 #define SHARE_BLOCK		64
 
+/* candidates whose correlations with each other are computed together */
+#define GRAM_BLOCK		12
+
 /* a candidate of which less than this is left adds nothing */
 #define LEAST_REST		1e-3
 
@@ -84,26 +87,31 @@ invert_factor(int n, const double (*factor)[CT_BASIS_SIZE], float *grouped)
 	return norm * (1.0 + 1e-6);
 }
 
+/* What choose_basis() knows of the candidates. */
+typedef struct Progress
+{
+	int			k;				/* pivots chosen */
+	double		rest[CT_BASIS_CANDIDATES];	/* left of each, squared */
+	double		gain[CT_BASIS_CANDIDATES];	/* what it explains, times that */
+} Progress;
+
 /* The candidate that explains most of what is left of the rows, or -1. */
 static int
-best_candidate(int n, int ncandidates, const double *cross,
-			   const double *rest)
+best_candidate(const Progress *progress, int ncandidates)
 {
 	int			best = -1;
 	double		most = 0.0;
 
 	for (int c = 0; c < ncandidates; c++)
 	{
-		double		sum = 0.0;
+		double		part;
 
-		if (rest[c] < LEAST_REST)
+		if (progress->rest[c] < LEAST_REST)
 			continue;
-		for (int i = 0; i < n; i++)
-			sum += cross[c * n + i] * cross[c * n + i];
-		sum /= rest[c];
-		if (sum > most)
+		part = progress->gain[c] / progress->rest[c];
+		if (part > most)
 		{
-			most = sum;
+			most = part;
 			best = c;
 		}
 	}
@@ -111,57 +119,103 @@ best_candidate(int n, int ncandidates, const double *cross,
 }
 
 /*
- * Chooses a basis of at most limit pivots for n rows among ncandidates.
- * Greedy: a partial Cholesky factorization of the candidates' Gram matrix,
- * each time with the candidate that leaves least of the rows.
+ * Makes a candidate the next pivot.  residuals[k] are the correlations of the
+ * rows with the direction that pivot number k adds, columns[c] those of
+ * candidate c.  The rows' correlations with c, less what the pivots explain of
+ * them, are x = cross[c] - sum of columns[c][j] residuals[j]; their squares
+ * (gain) are followed without computing them:
  *
- * cross[c * n + i] is the correlation of candidate c and row i, gram[c *
- * ncandidates + d] that of two candidates, each with an error of at most
- * slack.  Fills chosen (numbers of candidates, best first), inverse and *norm
- * (CtProjection); returns how many pivots were chosen.  cross is destroyed.
+ *		|x - t r|^2 = |x|^2 - 2 t x.r + t^2 |r|^2
  */
-static int
-choose_basis(int n, int ncandidates, double *cross, const double *gram,
-			 double slack, int limit, int *chosen, float *inverse, double *norm)
+static void
+add_pivot(const CtProjectionChoice *choice, Progress *progress, int best)
 {
-	double		ridge = limit * slack + RIDGE;
-	double		rest[CT_BASIS_CANDIDATES];
-	double		columns[CT_BASIS_SIZE][CT_BASIS_CANDIDATES];
-	double		factor[CT_BASIS_SIZE][CT_BASIS_SIZE];
-	int			k = 0;
+	const CtKernelTable *kernels = choice->space->kernels;
+	int			n = choice->nrows;
+	int			ncandidates = choice->ncandidates;
+	int			k = progress->k++;
+	const double *column = choice->columns + best * CT_BASIS_SIZE;
+	double	   *residual = choice->residuals + (size_t) k * n;
+	const double *columns[CT_BASIS_CANDIDATES];
+	const double *cross[CT_BASIS_CANDIDATES];
+	const double *residuals[CT_BASIS_SIZE];
+	double		known[CT_BASIS_CANDIDATES];
+	double		products[CT_BASIS_CANDIDATES];
+	double		overlap[CT_BASIS_SIZE];
+	double		explained[CT_BASIS_CANDIDATES];
+	double		root = sqrt(progress->rest[best]);
+	double		square;
 
 	for (int c = 0; c < ncandidates; c++)
-		rest[c] = 1.0 + ridge;
-	while (k < limit)
 	{
-		int			best = best_candidate(n, ncandidates, cross, rest);
-		double		root;
+		columns[c] = choice->columns + c * CT_BASIS_SIZE;
+		cross[c] = choice->cross + (size_t) c * n;
+	}
+	memcpy(residual, cross[best], sizeof(double) * n);
+	for (int j = 0; j < k; j++)
+	{
+		residuals[j] = choice->residuals + (size_t) j * n;
+		for (int i = 0; i < n; i++)
+			residual[i] -= column[j] * residuals[j][i];
+	}
+	for (int i = 0; i < n; i++)
+		residual[i] /= root;
+	square = kernels->dot_f64(residual, residual, n);
+	kernels->dots_f64(residual, residuals, k, n, overlap);
+	kernels->dots_f64(column, columns, ncandidates, k, known);
+	kernels->dots_f64(residual, cross, ncandidates, n, products);
+	kernels->dots_f64(overlap, columns, ncandidates, k, explained);
+	for (int c = 0; c < ncandidates; c++)
+	{
+		double		t = (choice->gram[best * CT_BASIS_CANDIDATES + c] -
+						 known[c]) / root;
+
+		choice->columns[c * CT_BASIS_SIZE + k] = t;
+		progress->rest[c] -= t * t;
+		progress->gain[c] += t * (t * square -
+								  2.0 * (products[c] - explained[c]));
+	}
+	progress->rest[best] = 0.0;
+}
+
+/*
+ * Chooses a basis among the candidates, whose correlations have an error of at
+ * most slack.  Greedy: a partial Cholesky factorization of the candidates' Gram
+ * matrix, each time with the candidate that leaves least of the rows.  Fills n,
+ * chosen (numbers of candidates, best first), inverse and norm of fit.
+ */
+static void
+choose_basis(const CtProjectionChoice *choice, double slack,
+			 CtProjectionFit *fit)
+{
+	const CtKernelTable *kernels = choice->space->kernels;
+	double		ridge = CT_BASIS_SIZE * slack + RIDGE;
+	double		factor[CT_BASIS_SIZE][CT_BASIS_SIZE];
+	Progress	progress;
+
+	progress.k = 0;
+	for (int c = 0; c < choice->ncandidates; c++)
+	{
+		const double *cross = choice->cross + (size_t) c * choice->nrows;
+
+		progress.rest[c] = 1.0 + ridge;
+		progress.gain[c] = kernels->dot_f64(cross, cross, choice->nrows);
+	}
+	while (progress.k < CT_BASIS_SIZE)
+	{
+		int			k = progress.k;
+		int			best = best_candidate(&progress, choice->ncandidates);
 
 		if (best < 0)
 			break;
-		root = sqrt(rest[best]);
-		for (int j = 0; j < k; j++)
-			factor[k][j] = columns[j][best];
-		factor[k][k] = root;
-		for (int c = 0; c < ncandidates; c++)
-		{
-			double		value = gram[best * ncandidates + c];
-
-			for (int j = 0; j < k; j++)
-				value -= columns[j][best] * columns[j][c];
-			columns[k][c] = value / root;
-			if (rest[c] >= LEAST_REST)
-			{
-				rest[c] -= columns[k][c] * columns[k][c];
-				for (int i = 0; i < n && c != best; i++)
-					cross[c * n + i] -= columns[k][c] / root * cross[best * n + i];
-			}
-		}
-		rest[best] = 0.0;
-		chosen[k++] = best;
+		memcpy(factor[k], choice->columns + best * CT_BASIS_SIZE,
+			   sizeof(double) * k);
+		factor[k][k] = sqrt(progress.rest[best]);
+		fit->chosen[k] = best;
+		add_pivot(choice, &progress, best);
 	}
-	*norm = invert_factor(k, factor, inverse);
-	return k;
+	fit->n = progress.k;
+	fit->norm = invert_factor(fit->n, factor, fit->inverse);
 }
 
 static double
@@ -261,49 +315,91 @@ ct_projection_glance(const CtSpace *space, const CtShares *query,
 size_t
 ct_projection_work(int nrows)
 {
-	return (size_t) CT_BASIS_CANDIDATES * (2 * nrows + CT_BASIS_CANDIDATES);
+	return (size_t) CT_BASIS_CANDIDATES *
+		(nrows + CT_BASIS_CANDIDATES + CT_BASIS_SIZE) +
+		(size_t) CT_BASIS_SIZE * nrows;
 }
 
 void
-ct_projection_fit(const CtSpace *space, int ncandidates,
-				  const double *const *candidates, int nrows,
-				  const double *const *rows, double *work,
-				  CtProjectionFit *fit, CtShares *shares)
+ct_projection_begin(CtProjectionChoice *choice, const CtSpace *space,
+					int nrows, const double *const *rows, double *work)
 {
+	choice->space = space;
+	choice->nrows = nrows;
+	choice->rows = rows;
+	choice->ncandidates = 0;
+	choice->cross = work;
+	choice->gram = choice->cross + (size_t) CT_BASIS_CANDIDATES * nrows;
+	choice->columns = choice->gram + CT_BASIS_CANDIDATES * CT_BASIS_CANDIDATES;
+	choice->residuals = choice->columns + CT_BASIS_CANDIDATES * CT_BASIS_SIZE;
+}
+
+void
+ct_projection_add(CtProjectionChoice *choice, int n,
+				  const double *const *candidates)
+{
+	const CtModel *model = choice->space->model;
+	const CtKernelTable *kernels = choice->space->kernels;
+	int			first = choice->ncandidates;
+	double	   *gram = choice->gram + first * CT_BASIS_CANDIDATES;
+
+	if (n > CT_BASIS_CANDIDATES - first)
+		n = CT_BASIS_CANDIDATES - first;
+	memcpy(choice->candidates + first, candidates, sizeof(double *) * n);
+	choice->ncandidates += n;
+	ct_model_correlation_table(model, kernels, n, candidates, choice->nrows,
+							   choice->rows,
+							   choice->cross + (size_t) first * choice->nrows,
+							   choice->nrows);
+	ct_model_correlation_table(model, kernels, n, candidates, first,
+							   choice->candidates, gram, CT_BASIS_CANDIDATES);
+	/* of the square of the new ones, little more than half */
+	for (int c = 0; c < n; c += GRAM_BLOCK)
+	{
+		int			block = n - c < GRAM_BLOCK ? n - c : GRAM_BLOCK;
+
+		ct_model_correlation_table(model, kernels, block, candidates + c,
+								   c + block, candidates,
+								   gram + c * CT_BASIS_CANDIDATES + first,
+								   CT_BASIS_CANDIDATES);
+	}
+	for (int c = first; c < first + n; c++)
+	{
+		choice->gram[c * CT_BASIS_CANDIDATES + c] = 1.0;
+		for (int d = 0; d < c; d++)
+			choice->gram[d * CT_BASIS_CANDIDATES + c] =
+				choice->gram[c * CT_BASIS_CANDIDATES + d];
+	}
+}
+
+void
+ct_projection_fit(CtProjectionChoice *choice, CtProjectionFit *fit,
+				  CtShares *shares)
+{
+	const CtSpace *space = choice->space;
 	const CtModel *model = space->model;
-	double	   *cross = work;
-	double	   *kept = cross + (size_t) ncandidates * nrows;
-	double	   *gram = kept + (size_t) ncandidates * nrows;
 	double		least = model->variance;
 	CtProjection projection;
 
-	for (int c = 0; c < ncandidates; c++)
-	{
-		least = fmin(least, candidates[c][model->dims]);
-		ct_model_correlations(model, space->kernels, candidates[c], c,
-							  candidates, gram + c * ncandidates);
-		gram[c * ncandidates + c] = 1.0;
-		for (int d = 0; d < c; d++)
-			gram[d * ncandidates + c] = gram[c * ncandidates + d];
-		ct_model_correlations(model, space->kernels, candidates[c], nrows, rows,
-							  kept + c * nrows);
-	}
-	memcpy(cross, kept, sizeof(double) * ncandidates * nrows);
-	fit->n = choose_basis(nrows, ncandidates, cross, gram,
-						  ct_model_slack(model, least, least), CT_BASIS_SIZE,
-						  fit->chosen, fit->inverse, &fit->norm);
+	for (int c = 0; c < choice->ncandidates; c++)
+		least = fmin(least, choice->candidates[c][model->dims]);
+	choose_basis(choice, ct_model_slack(model, least, least), fit);
+	least = model->variance;
+	for (int k = 0; k < fit->n; k++)
+		least = fmin(least, choice->candidates[fit->chosen[k]][model->dims]);
 	fit->min_variance = least;
 	projection.n = fit->n;
 	projection.inverse = fit->inverse;
 	projection.norm = fit->norm;
-	for (int i = 0; i < nrows; i++)
+	for (int i = 0; i < choice->nrows; i++)
 	{
 		double		rho[CT_BASIS_SIZE];
 
 		for (int k = 0; k < fit->n; k++)
-			rho[k] = kept[fit->chosen[k] * nrows + i];
+			rho[k] = choice->cross[(size_t) fit->chosen[k] * choice->nrows + i];
 		ct_projection_shares(space, &projection, rho,
-							 ct_model_slack(model, least, rows[i][model->dims]),
+							 ct_model_slack(model, least,
+											choice->rows[i][model->dims]),
 							 &shares[i]);
 	}
 }

@@ -26,7 +26,7 @@ struct CtBasisFit
 	CtShares   *shares;			/* by slot of the leaf */
 };
 
-/* candidates on their way to ct_projection_fit() */
+/* candidates on their way to ct_projection_add() */
 typedef struct Candidates
 {
 	int			n;
@@ -57,17 +57,19 @@ ct_basis_shares(CtIndex *index, const CtNode *leaf, const double *point,
 						 shares);
 }
 
-/* Puts the outcome of a fit into the form in which it is stored. */
+/*
+ * Puts the outcome of a fit, whose pivots are these, into the form in which it
+ * is stored.
+ */
 void
-ct_basis_form(const CtProjectionFit *fit, const CtLocator *locators,
+ct_basis_form(const CtProjectionFit *fit, const CtLocator *pivots,
 			  CtBasis *basis)
 {
 	memset(basis, 0, sizeof(CtBasis));
 	basis->n = fit->n;
 	basis->norm = fit->norm * (1.0 + 1e-6);
 	basis->min_variance = fit->min_variance * (1.0 - 1e-6);
-	for (int k = 0; k < fit->n; k++)
-		basis->pivots[k] = locators[fit->chosen[k]];
+	memcpy(basis->pivots, pivots, sizeof(CtLocator) * fit->n);
 	/* what is behind it was never written, and shall be zeroes on disk */
 	memcpy(basis->inverse, fit->inverse,
 		   sizeof(float) * CT_GROUPED_SIZE(fit->n));
@@ -108,7 +110,9 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf, const CtNode *parent,
 {
 	CtBasisFit *fit = palloc0(sizeof(CtBasisFit));
 	Candidates	candidates = {0};
+	CtProjectionChoice choice;
 	CtProjectionFit projection;
+	CtLocator	chosen[CT_BASIS_SIZE];
 	int			n = leaf->header->nentries;
 	const double **rows = palloc0(sizeof(double *) * n);
 	int			size = index->point_size;
@@ -142,10 +146,13 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf, const CtNode *parent,
 
 	fit->nrows = n;
 	fit->shares = palloc(sizeof(CtShares) * n);
-	ct_projection_fit(&index->cover, candidates.n, candidates.records, n, rows,
-					  palloc(sizeof(double) * ct_projection_work(n)),
-					  &projection, fit->shares);
-	ct_basis_form(&projection, candidates.locators, &fit->basis);
+	ct_projection_begin(&choice, &index->cover, n, rows,
+						palloc(sizeof(double) * ct_projection_work(n)));
+	ct_projection_add(&choice, candidates.n, candidates.records);
+	ct_projection_fit(&choice, &projection, fit->shares);
+	for (int i = 0; i < projection.n; i++)
+		chosen[i] = candidates.locators[projection.chosen[i]];
+	ct_basis_form(&projection, chosen, &fit->basis);
 	return fit;
 }
 

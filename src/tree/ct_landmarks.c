@@ -23,6 +23,7 @@
 #include "ct_compat.h"
 
 #include <math.h>
+#include <omp.h>
 
 #include "ct_bulk.h"
 #include "ct_point.h"
@@ -31,17 +32,16 @@
  * Landmarks are chosen first for a sample, until they leave less than this of
  * each of its rows, but no more than one for so many rows of the index.
  */
-#define SAMPLE_ROWS		4096
+#define SAMPLE_ROWS		1024
 #define GOOD_REST		0.25
 #define LANDMARK_ROWS	32
-#define MOST_LANDMARKS	2048
 
 /* so many at a time, from so many rows of which most is left */
 #define BATCH			16
 #define POOL			64
 
 /*
- * Rounds in which badly explained rows become landmarks: of those of a leaf
+ * Rounds in which badly explained rows of a leaf become landmarks: of those
  * that have a larger rest a share, the worst first, unless they are
  * correlated more than that with one chosen before.
  */
@@ -49,13 +49,17 @@
 #define LARGE_REST		0.42
 #define PROMOTED_SHARE	8
 #define LEAF_PROMOTED	16
+#define LEAF_MOST		32		/* in all rounds */
 
-/* leaves between two checks for interrupts */
+/* leaves whose bases are chosen together */
 #define LEAF_BATCH		64
 
 /* rows of a leaf that look for candidates, and how many each finds */
-#define PROBES			12
-#define NEAREST			(CT_BASIS_CANDIDATES / PROBES)
+#define PROBES			10
+#define NEAREST			16
+
+StaticAssertDecl(PROBES * NEAREST + LEAF_MOST <= CT_BASIS_CANDIDATES,
+				 "candidates for a basis have room");
 
 /* A pivoted Cholesky factorization of the sample's correlations. */
 typedef struct Sample
@@ -69,39 +73,48 @@ typedef struct Sample
 	uint32	   *order;			/* most left first */
 } Sample;
 
+/* what becomes of a leaf */
+typedef struct LeafFit
+{
+	CtLeafBasis basis;
+	int			npromoted;
+	size_t		promoted[LEAF_MOST];	/* rows that become landmarks */
+} LeafFit;
+
 struct CtLandmarks
 {
 	size_t		n;
 	size_t		size;
 	size_t	   *rows;			/* in tree order */
-	double	   *places;			/* n x dims, in lengthscales */
+	double	   *places;			/* by column, in lengthscales */
 	bool	   *chosen;			/* by row of the index */
+	LeafFit    *leaves;
+	CtShares   *shares;			/* by row of the index */
 };
-
-/* for sorting rows by their rest */
-typedef struct SortRow
-{
-	double		key;
-	size_t		row;
-} SortRow;
-
-static int
-compare_rows(const void *a, const void *b)
-{
-	const SortRow *left = a;
-	const SortRow *right = b;
-
-	if (left->key != right->key)
-		return left->key < right->key ? -1 : 1;
-	return left->row < right->row ? -1 : left->row > right->row;
-}
 
 /* The coordinates of a record, in lengthscales. */
 static void
-place_of(const CtModel *model, const double *record, double *place)
+place_of(const CtModel *model, const double *record, double *place,
+		 size_t stride)
 {
-	for (int j = 0; j < (int) model->dims; j++)
-		place[j] = record[j] / ct_model_lengthscale(model)[j];
+	for (size_t j = 0; j < model->dims; j++)
+		place[j * stride] = record[j] / ct_model_lengthscale(model)[j];
+}
+
+/* Makes room for twice the landmarks. */
+static void
+grow_landmarks(CtLandmarks *landmarks, int dims)
+{
+	size_t		old = landmarks->size;
+	size_t		size = 2 * old;
+
+	landmarks->size = size;
+	landmarks->rows = repalloc_huge(landmarks->rows, sizeof(size_t) * size);
+	landmarks->places = repalloc_huge(landmarks->places,
+									  sizeof(double) * size * dims);
+	for (int j = dims; j-- > 1;)
+		memmove(landmarks->places + j * size, landmarks->places + j * old,
+				sizeof(double) * landmarks->n);
 }
 
 static void
@@ -112,15 +125,9 @@ add_landmark(const CtBulk *bulk, CtLandmarks *landmarks, size_t row)
 	if (landmarks->chosen[row])
 		return;
 	if (landmarks->n == landmarks->size)
-	{
-		landmarks->size *= 2;
-		landmarks->rows = repalloc_huge(landmarks->rows,
-										sizeof(size_t) * landmarks->size);
-		landmarks->places = repalloc_huge(landmarks->places,
-										  sizeof(double) * landmarks->size * model->dims);
-	}
+		grow_landmarks(landmarks, model->dims);
 	place_of(model, ct_bulk_record(bulk, row),
-			 landmarks->places + landmarks->n * model->dims);
+			 landmarks->places + landmarks->n, landmarks->size);
 	landmarks->chosen[row] = true;
 	landmarks->rows[landmarks->n++] = row;
 }
@@ -256,41 +263,44 @@ choose_for_sample(const CtBulk *bulk, Sample *sample, CtLandmarks *landmarks)
 	}
 }
 
-/*
- * The landmarks nearest in space to a record, among those from number first
- * on; returns how many, at most NEAREST.
- */
+/* what a thread works with */
+typedef struct Workplace
+{
+	double	   *projection;		/* for ct_projection_begin() */
+	const double **rows;		/* of a leaf: records */
+	double	   *rests;			/* likewise */
+	double	   *dist;			/* of all landmarks */
+	size_t		size;			/* room for them */
+	double		place[CT_MAX_DIMS];
+} Workplace;
+
+/* The NEAREST landmarks nearest in space to a record, or all; returns how many. */
 static int
 nearest_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
-				  size_t first, const double *record, size_t *nearest)
+				  const double *record, Workplace *work, size_t *nearest)
 {
-	const CtModel *model = bulk->index->space.model;
-	int			dims = model->dims;
-	double		dist[NEAREST];
-	double		own[CT_MAX_DIMS];
+	const CtSpace *space = &bulk->index->space;
+	double		best[NEAREST];
 	int			found = 0;
 
-	place_of(model, record, own);
-	for (size_t i = first; i < landmarks->n; i++)
+	place_of(space->model, record, work->place, 1);
+	space->kernels->l2_columns_f64(work->place, landmarks->places,
+								   landmarks->size, landmarks->n,
+								   space->model->dims, work->dist);
+	for (size_t i = 0; i < landmarks->n; i++)
 	{
-		double		sum = 0.0;
+		double		d = work->dist[i];
 		int			rank;
 
-		for (int j = 0; j < dims; j++)
-		{
-			double		x = own[j] - landmarks->places[i * dims + j];
-
-			sum += x * x;
-		}
-		if (found == NEAREST && !(sum < dist[NEAREST - 1]))
+		if (found == NEAREST && !(d < best[NEAREST - 1]))
 			continue;
 		rank = found < NEAREST ? found++ : NEAREST - 1;
-		for (; rank > 0 && dist[rank - 1] > sum; rank--)
+		for (; rank > 0 && best[rank - 1] > d; rank--)
 		{
-			dist[rank] = dist[rank - 1];
+			best[rank] = best[rank - 1];
 			nearest[rank] = nearest[rank - 1];
 		}
-		dist[rank] = sum;
+		best[rank] = d;
 		nearest[rank] = landmarks->rows[i];
 	}
 	return found;
@@ -298,12 +308,12 @@ nearest_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
 
 /*
  * Candidates for the basis of rows [first, first + n): the landmarks nearest
- * to some of them.  Fills candidates (at most CT_BASIS_CANDIDATES rows) and
+ * to some of them.  Fills candidates (at most PROBES times NEAREST rows) and
  * returns their number.
  */
 static int
 near_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
-			   size_t first, int n, size_t *candidates)
+			   size_t first, int n, Workplace *work, size_t *candidates)
 {
 	int			probes = Min(n, PROBES);
 	int			count = 0;
@@ -311,8 +321,9 @@ near_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
 	for (int probe = 0; probe < probes; probe++)
 	{
 		size_t		near[NEAREST];
-		int			found = nearest_landmarks(bulk, landmarks, 0,
-											  ct_bulk_record(bulk, first + (size_t) probe * n / probes),
+		size_t		row = first + (size_t) probe * n / probes;
+		int			found = nearest_landmarks(bulk, landmarks,
+											  ct_bulk_record(bulk, row), work,
 											  near);
 
 		for (int i = 0; i < found; i++)
@@ -329,211 +340,188 @@ near_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
 }
 
 /*
- * Chooses the basis of rows [first, first + n), which a leaf is to hold.
- * Fills fit and shares, and unless they are NULL the candidates that fit
- * refers to.  Runs in any thread; returns false when out of memory.
+ * Chooses rows of a leaf that its basis explains badly: the worst first, but
+ * not those that are correlated with one chosen before.  row is the number of
+ * the first of its n rows.  Fills promoted (at most limit) and returns their
+ * number.
  */
-bool
-ct_landmarks_fit(const CtBulk *bulk, const CtLandmarks *landmarks,
-				 size_t first, int n, CtProjectionFit *fit,
-				 size_t *candidates, int *ncandidates, CtShares *shares)
-{
-	size_t		near[CT_BASIS_CANDIDATES];
-	const double *records[CT_BASIS_CANDIDATES];
-	const double **rows = malloc(sizeof(double *) * n);
-	double	   *work = malloc(sizeof(double) * ct_projection_work(n));
-	bool		done = rows != NULL && work != NULL;
-
-	if (done)
-	{
-		int			count = near_landmarks(bulk, landmarks, first, n, near);
-
-		for (int c = 0; c < count; c++)
-			records[c] = ct_bulk_record(bulk, near[c]);
-		for (int i = 0; i < n; i++)
-			rows[i] = ct_bulk_record(bulk, first + i);
-		ct_projection_fit(&bulk->index->cover, count, records, n, rows, work,
-						  fit, shares);
-		if (candidates)
-		{
-			memcpy(candidates, near, sizeof(size_t) * count);
-			*ncandidates = count;
-		}
-	}
-	free(rows);
-	free(work);
-	return done;
-}
-
-/* rows of a leaf that are to become landmarks */
-typedef struct Promotion
-{
-	int			n;
-	SortRow		rows[LEAF_PROMOTED];	/* by rest, largest first */
-} Promotion;
-
-/*
- * Fits a basis to rows [first, first + n) and finds those badly explained.
- * Runs in any thread; returns false when out of memory.
- */
-static bool
-find_unexplained(const CtBulk *bulk, const CtLandmarks *landmarks,
-				 size_t first, int n, Promotion *promotion)
+static int
+find_unexplained(const CtBulk *bulk, size_t row, int n, const CtShares *shares,
+				 int limit, Workplace *work, size_t *promoted)
 {
 	const CtSpace *space = &bulk->index->cover;
-	CtProjectionFit fit;
-	CtShares   *shares = malloc(sizeof(CtShares) * n);
+	double	   *rest = work->rests;
 	int			unexplained = 0;
-	int			limit;
+	int			count = 0;
 
-	promotion->n = 0;
-	if (shares == NULL ||
-		!ct_landmarks_fit(bulk, landmarks, first, n, &fit, NULL, NULL, shares))
-	{
-		free(shares);
-		return false;
-	}
 	for (int i = 0; i < n; i++)
-		unexplained += shares[i].rest > LARGE_REST;
-	limit = Min(Max(unexplained / PROMOTED_SHARE, 1), LEAF_PROMOTED);
-	while (promotion->n < limit)
+	{
+		rest[i] = shares[i].rest;
+		unexplained += rest[i] > LARGE_REST;
+	}
+	limit = Min(limit, Min(Max(unexplained / PROMOTED_SHARE, 1), LEAF_PROMOTED));
+	while (count < limit)
 	{
 		int			worst = 0;
-		const double *record;
 
 		for (int i = 1; i < n; i++)
-			if (shares[i].rest > shares[worst].rest)
+			if (rest[i] > rest[worst])
 				worst = i;
-		if (!(shares[worst].rest > LARGE_REST))
+		if (!(rest[worst] > LARGE_REST))
 			break;
-		record = ct_bulk_record(bulk, first + worst);
-		promotion->rows[promotion->n].key = -shares[worst].rest;
-		promotion->rows[promotion->n++].row = first + worst;
+		promoted[count++] = row + worst;
+		rest[worst] = 0.0;
 		for (int i = 0; i < n; i++)
-			if (shares[i].rest > LARGE_REST)
-			{
-				double		rho = ct_model_correlation(space->model,
-													   space->kernels, record,
-													   ct_bulk_record(bulk, first + i));
-
-				if (i == worst || fabs(rho) > LARGE_REST)
-					shares[i].rest = 0.0;
-			}
+			if (rest[i] > LARGE_REST &&
+				fabs(ct_model_correlation(space->model, space->kernels,
+										  work->rows[worst], work->rows[i])) > LARGE_REST)
+				rest[i] = 0.0;
 	}
-	free(shares);
-	return true;
+	return count;
+}
+
+/* Adds rows to the candidates for a basis. */
+static void
+add_candidates(const CtBulk *bulk, CtProjectionChoice *choice, int n,
+			   const size_t *rows)
+{
+	const double *records[CT_BASIS_CANDIDATES];
+
+	for (int c = 0; c < n; c++)
+		records[c] = ct_bulk_record(bulk, rows[c]);
+	ct_projection_add(choice, n, records);
 }
 
 /*
- * Is a row well correlated with one of its nearest among the landmarks from
- * number first on?
+ * Chooses the basis of a leaf; some of its own rows may become landmarks by
+ * that (basis->promoted).  Runs in any thread.
  */
-static bool
-is_covered(const CtBulk *bulk, const CtLandmarks *landmarks, size_t first,
-		   size_t row)
+static void
+fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
+		 size_t leaf, Workplace *work)
 {
-	const CtSpace *space = &bulk->index->cover;
-	const double *record = ct_bulk_record(bulk, row);
-	size_t		near[NEAREST];
-	int			n = nearest_landmarks(bulk, landmarks, first, record, near);
+	LeafFit    *own = &landmarks->leaves[leaf];
+	size_t		first = starts[leaf];
+	int			n = starts[leaf + 1] - first;
+	CtShares   *shares = landmarks->shares + first;
+	CtProjectionChoice choice;
+	size_t		candidates[CT_BASIS_CANDIDATES];
+	int			count = near_landmarks(bulk, landmarks, first, n, work,
+									   candidates);
 
 	for (int i = 0; i < n; i++)
-		if (fabs(ct_model_correlation(space->model, space->kernels, record,
-									  ct_bulk_record(bulk, near[i]))) > LARGE_REST)
-			return true;
-	return false;
+		work->rows[i] = ct_bulk_record(bulk, first + i);
+	ct_projection_begin(&choice, &bulk->index->cover, n, work->rows,
+						work->projection);
+	add_candidates(bulk, &choice, count, candidates);
+	own->npromoted = 0;
+	for (int round = 0;; round++)
+	{
+		int			limit = Min(CT_BASIS_CANDIDATES - count,
+								LEAF_MOST - own->npromoted);
+		int			more;
+
+		ct_projection_fit(&choice, &own->basis.fit, shares);
+		if (round == ROUNDS || limit == 0)
+			break;
+		more = find_unexplained(bulk, first, n, shares, limit, work,
+								candidates + count);
+		if (more == 0)
+			break;
+		add_candidates(bulk, &choice, more, candidates + count);
+		memcpy(own->promoted + own->npromoted, candidates + count,
+			   sizeof(size_t) * more);
+		own->npromoted += more;
+		count += more;
+	}
+	for (int k = 0; k < own->basis.fit.n; k++)
+		own->basis.rows[k] = candidates[own->basis.fit.chosen[k]];
+}
+
+/* Makes room for the work of each thread; leaves have at most so many rows. */
+static Workplace *
+make_workplaces(const CtBulk *bulk, const CtLandmarks *landmarks, int rows)
+{
+	Workplace  *work = palloc0(sizeof(Workplace) * bulk->nthreads);
+
+	for (int t = 0; t < bulk->nthreads; t++)
+	{
+		work[t].projection = MemoryContextAllocHuge(bulk->context, sizeof(double) *
+													ct_projection_work(rows));
+		work[t].rows = palloc(sizeof(double *) * rows);
+		work[t].rests = palloc(sizeof(double) * rows);
+	}
+	return work;
+}
+
+/* There may be landmarks now that the workplaces have no room for. */
+static void
+fit_workplaces(const CtBulk *bulk, const CtLandmarks *landmarks,
+			   Workplace *work)
+{
+	for (int t = 0; t < bulk->nthreads && work[t].size < landmarks->size; t++)
+	{
+		if (work[t].dist)
+			pfree(work[t].dist);
+		work[t].size = landmarks->size;
+		work[t].dist = MemoryContextAllocHuge(bulk->context, sizeof(double) *
+											  work[t].size);
+	}
+}
+
+static void
+free_workplaces(const CtBulk *bulk, Workplace *work)
+{
+	for (int t = 0; t < bulk->nthreads; t++)
+	{
+		pfree(work[t].projection);
+		pfree(work[t].dist);
+		pfree(work[t].rows);
+		pfree(work[t].rests);
+	}
+	pfree(work);
 }
 
 /*
- * Adds the rows that the leaves ask for, the worst explained first, passing
- * over those that a landmark just added for another leaf covers.  Returns
- * whether there are any.
+ * Chooses the bases of all leaves, some at a time, which are far from each
+ * other: so most leaves know the landmarks that those near to them have added,
+ * and need not add others.  What is done together does not depend on the
+ * number of threads.
  */
-static bool
-add_promoted(CtBulk *bulk, CtLandmarks *landmarks, size_t nleaves,
-			 const Promotion *promotions)
+static void
+fit_leaves(CtBulk *bulk, CtLandmarks *landmarks, size_t nleaves,
+		   const size_t *starts)
 {
-	size_t		first = landmarks->n;
-	size_t		n = 0;
-	SortRow    *rows = MemoryContextAllocHuge(bulk->context,
-											  sizeof(SortRow) * (nleaves * LEAF_PROMOTED + 1));
+	size_t		stride = (nleaves + LEAF_BATCH - 1) / LEAF_BATCH;
+	Workplace  *work;
+	size_t		most = 1;
 
 	for (size_t i = 0; i < nleaves; i++)
-		for (int p = 0; p < promotions[i].n; p++)
-			rows[n++] = promotions[i].rows[p];
-	qsort(rows, n, sizeof(SortRow), compare_rows);
-	for (size_t i = 0; i < n; i++)
+		most = Max(most, starts[i + 1] - starts[i]);
+	work = make_workplaces(bulk, landmarks, most);
+	for (size_t from = 0; from < stride; from++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!is_covered(bulk, landmarks, first, rows[i].row))
-			add_landmark(bulk, landmarks, rows[i].row);
+		fit_workplaces(bulk, landmarks, work);
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+		for (size_t i = from; i < nleaves; i += stride)
+			fit_leaf(bulk, landmarks, starts, i, &work[omp_get_thread_num()]);
+		for (size_t i = from; i < nleaves; i += stride)
+			for (int p = 0; p < landmarks->leaves[i].npromoted; p++)
+				add_landmark(bulk, landmarks, landmarks->leaves[i].promoted[p]);
 	}
-	pfree(rows);
-	return n > 0;
+	free_workplaces(bulk, work);
 }
 
-/*
- * Makes landmarks of the rows that bases explain badly.  Leaf number i holds
- * rows starts[i] .. starts[i + 1] - 1.
- */
-void
-ct_landmarks_refine(CtBulk *bulk, CtLandmarks *landmarks, size_t nleaves,
-					const size_t *starts)
+/* Chooses landmarks for a sample of the rows. */
+static void
+sample_landmarks(CtBulk *bulk, CtLandmarks *landmarks)
 {
-	Promotion  *promotions = MemoryContextAllocHuge(bulk->context,
-													sizeof(Promotion) * nleaves);
-
-	for (int round = 0; round < ROUNDS; round++)
-	{
-		bool		failed = false;
-
-		for (size_t from = 0; from < nleaves && !failed; from += LEAF_BATCH)
-		{
-			size_t		to = Min(from + LEAF_BATCH, nleaves);
-
-			CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(||:failed)
-			for (size_t i = from; i < to; i++)
-			{
-				/* more landmarks leave no leaf worse off */
-				if (round > 0 && promotions[i].n == 0)
-					continue;
-				failed = !find_unexplained(bulk, landmarks, starts[i],
-										   starts[i + 1] - starts[i],
-										   &promotions[i]) || failed;
-			}
-		}
-		if (failed)
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-		if (!add_promoted(bulk, landmarks, nleaves, promotions))
-			break;
-	}
-	pfree(promotions);
-}
-
-/*
- * Chooses the landmarks of the rows in a bulk build.  Uses the build's
- * threads.
- */
-CtLandmarks *
-ct_landmarks_choose(CtBulk *bulk)
-{
-	CtLandmarks *landmarks = palloc0(sizeof(CtLandmarks));
 	Sample		sample = {0};
-
-	landmarks->size = 1024;
-	landmarks->rows = palloc(sizeof(size_t) * landmarks->size);
-	landmarks->places = MemoryContextAllocHuge(bulk->context,
-											   sizeof(double) * landmarks->size *
-											   bulk->index->meta.dims);
-	landmarks->chosen = MemoryContextAllocExtended(bulk->context,
-												   sizeof(bool) * bulk->n,
-												   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 
 	sample.n = Min(bulk->n, SAMPLE_ROWS);
 	sample.limit = Min((bulk->n + LANDMARK_ROWS - 1) / LANDMARK_ROWS,
-					   Min(sample.n, MOST_LANDMARKS));
+					   sample.n);
 	sample.limit = Min(sample.limit, bulk->memory / CT_LANDMARKS_SHARE /
 					   (sizeof(double) * sample.n) + 1);
 	sample.rows = palloc(sizeof(size_t) * sample.n);
@@ -552,6 +540,31 @@ ct_landmarks_choose(CtBulk *bulk)
 	pfree(sample.order);
 	pfree(sample.rest);
 	pfree(sample.columns);
+}
+
+/*
+ * Chooses landmarks and the bases of all leaves in a bulk build.  Leaf number i
+ * holds rows starts[i] .. starts[i + 1] - 1.  Uses the build's threads.
+ */
+CtLandmarks *
+ct_landmarks_choose(CtBulk *bulk, size_t nleaves, const size_t *starts)
+{
+	CtLandmarks *landmarks = palloc0(sizeof(CtLandmarks));
+
+	landmarks->size = 1024;
+	landmarks->rows = palloc(sizeof(size_t) * landmarks->size);
+	landmarks->places = MemoryContextAllocHuge(bulk->context,
+											   sizeof(double) * landmarks->size *
+											   bulk->index->meta.dims);
+	landmarks->chosen = MemoryContextAllocExtended(bulk->context,
+												   sizeof(bool) * bulk->n,
+												   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	landmarks->leaves = MemoryContextAllocHuge(bulk->context,
+											   sizeof(LeafFit) * nleaves);
+	landmarks->shares = MemoryContextAllocHuge(bulk->context,
+											   sizeof(CtShares) * bulk->n);
+	sample_landmarks(bulk, landmarks);
+	fit_leaves(bulk, landmarks, nleaves, starts);
 	return landmarks;
 }
 
@@ -561,11 +574,26 @@ ct_landmarks_contain(const CtLandmarks *landmarks, size_t row)
 	return landmarks->chosen[row];
 }
 
+const CtLeafBasis *
+ct_landmarks_basis(const CtLandmarks *landmarks, size_t leaf)
+{
+	return &landmarks->leaves[leaf].basis;
+}
+
+/* What the basis of a row's leaf says of it. */
+const CtShares *
+ct_landmarks_shares(const CtLandmarks *landmarks, size_t row)
+{
+	return &landmarks->shares[row];
+}
+
 void
 ct_landmarks_free(CtLandmarks *landmarks)
 {
 	pfree(landmarks->rows);
 	pfree(landmarks->places);
 	pfree(landmarks->chosen);
+	pfree(landmarks->leaves);
+	pfree(landmarks->shares);
 	pfree(landmarks);
 }

@@ -42,9 +42,6 @@
 #define BOXES_FILL_MIN		15	/* the same, so that no halved node is cut */
 #define ROUTING_FILL_MAX	98
 
-/* leaves whose bases are chosen together, by all threads */
-#define BASIS_BATCH			128
-
 /*
  * Segments are cut when items take this share of the memory, or would fill so
  * many pages, whichever is more.
@@ -738,15 +735,6 @@ store_vectors(CtPack *pack, ItemList *list)
 	return locators;
 }
 
-/* the basis of one leaf on its way to the page */
-typedef struct LeafBasis
-{
-	int			ncandidates;
-	size_t		candidates[CT_BASIS_CANDIDATES];	/* rows */
-	CtProjectionFit fit;
-	CtShares   *shares;			/* by slot */
-} LeafBasis;
-
 /* first row of a leaf; cells follow each other in the order of rows */
 static size_t
 leaf_start(const ItemList *list, const PageRange *range)
@@ -754,29 +742,7 @@ leaf_start(const ItemList *list, const PageRange *range)
 	return list->items[range->first].first;
 }
 
-static int
-leaf_rows(const ItemList *list, const PageRange *range)
-{
-	const PackItem *last = &list->items[range->first + range->n - 1];
-
-	return last->first + last->n - leaf_start(list, range);
-}
-
-/* Chooses the basis of one leaf.  Runs in any thread. */
-static bool
-fit_basis(const CtBulk *bulk, const ItemList *list, const PageRange *range,
-		  LeafBasis *basis)
-{
-	int			n = leaf_rows(list, range);
-
-	basis->shares = malloc(sizeof(CtShares) * n);
-	return basis->shares != NULL &&
-		ct_landmarks_fit(bulk, bulk->landmarks, leaf_start(list, range), n,
-						 &basis->fit, basis->candidates, &basis->ncandidates,
-						 basis->shares);
-}
-
-/* Chooses the landmarks of a residual index, now that its leaves are known. */
+/* Chooses the bases of a residual index's leaves, now that these are known. */
 static void
 choose_landmarks(CtBulk *bulk, const ItemList *list, const PageRange *ranges,
 				 size_t npages)
@@ -787,42 +753,22 @@ choose_landmarks(CtBulk *bulk, const ItemList *list, const PageRange *ranges,
 	for (size_t p = 0; p < npages; p++)
 		starts[p] = leaf_start(list, &ranges[p]);
 	starts[npages] = bulk->n;
-	bulk->landmarks = ct_landmarks_choose(bulk);
-	ct_landmarks_refine(bulk, bulk->landmarks, npages, starts);
+	bulk->landmarks = ct_landmarks_choose(bulk, npages, starts);
 	pfree(starts);
-}
-
-/* Chooses the bases of leaves [0, n) of ranges. */
-static void
-fit_bases(CtBulk *bulk, const ItemList *list, const PageRange *ranges, int n,
-		  LeafBasis *bases)
-{
-	bool		failed = false;
-
-#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(||:failed)
-	for (int i = 0; i < n; i++)
-		failed = !fit_basis(bulk, list, &ranges[i], &bases[i]) || failed;
-	if (failed)
-	{
-		for (int i = 0; i < n; i++)
-			free(bases[i].shares);
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	}
 }
 
 /* Writes a leaf's basis and its rows' shares. */
 static void
-put_basis(CtNode *node, LeafBasis *basis, const CtLocator *row_locators)
+put_basis(CtNode *node, const CtLandmarks *landmarks, size_t leaf,
+		  size_t first_row, const CtLocator *row_locators)
 {
-	CtLocator	locators[CT_BASIS_CANDIDATES];
+	const CtLeafBasis *basis = ct_landmarks_basis(landmarks, leaf);
+	CtLocator	pivots[CT_BASIS_SIZE];
 
-	for (int c = 0; c < basis->ncandidates; c++)
-		locators[c] = row_locators[basis->candidates[c]];
-	ct_basis_form(&basis->fit, locators, node->basis);
-	ct_node_put_all_shares(node, basis->shares);
-	free(basis->shares);
-	basis->shares = NULL;
+	for (int k = 0; k < basis->fit.n; k++)
+		pivots[k] = row_locators[basis->rows[k]];
+	ct_basis_form(&basis->fit, pivots, node->basis);
+	ct_node_put_all_shares(node, ct_landmarks_shares(landmarks, first_row));
 }
 
 /* Writes the codes of a leaf's rows, and measures the box around these. */
@@ -897,8 +843,6 @@ write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 	CtBulk	   *bulk = pack->bulk;
 	CtIndex    *index = bulk->index;
 	CtLocator  *locators = index->external ? store_vectors(pack, list) : NULL;
-	LeafBasis  *bases = index->space.model ?
-		palloc(sizeof(LeafBasis) * BASIS_BATCH) : NULL;
 	PGAlignedBlock page;
 
 	for (size_t p = 0; p < npages; p++)
@@ -906,21 +850,17 @@ write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 		CtNode		node;
 
 		CHECK_FOR_INTERRUPTS();
-		if (bases && p % BASIS_BATCH == 0)
-			fit_bases(bulk, list, ranges + p, Min(BASIS_BATCH, npages - p),
-					  bases);
 		ct_node_init(index, page.data, CT_PAGE_LEAF, 1, 0, &node);
 		form_leaf(pack, list, &ranges[p], locators, &node);
-		if (bases)
-			put_basis(&node, &bases[p % BASIS_BATCH], locators);
+		if (bulk->landmarks)
+			put_basis(&node, bulk->landmarks, p, leaf_start(list, &ranges[p]),
+					  locators);
 		if (index->coded)
 			put_codes(pack, list, &ranges[p], &node);
 		else if (index->routing.boxes)
 			ct_box_of_page(index, &node, &ranges[p].box);
 		ranges[p].block = ct_append_page(index, &page);
 	}
-	if (bases)
-		pfree(bases);
 	if (locators)
 		pfree(locators);
 }
