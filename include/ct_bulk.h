@@ -84,7 +84,7 @@ struct CtBulk
 	size_t		n;				/* rows gathered */
 	size_t		size;			/* room for them; stride of columns */
 	ItemPointerData *tids;		/* in the order of arrival */
-	double	   *locations;		/* residual index: likewise, n x dims */
+	double	   *locations;		/* residual index: likewise, n x dims; kept */
 	char	   *vectors;		/* external: likewise, as they are stored */
 	char	   *columns;		/* else: coordinates by column, in tree order */
 	size_t		element_size;
@@ -128,6 +128,9 @@ extern bool ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number,
 /* ranges of more rows than this can be shared by all threads */
 #define CT_LARGE_RANGE		65536
 
+extern void ct_range_cover_distances(const CtBulk *bulk, const CtSpace *space,
+									 const double *query, size_t first, size_t n,
+									 double *dist);
 extern void ct_range_distances(const CtBulk *bulk, const double *query,
 							   size_t first, size_t n, bool by_place,
 							   double *dist);
@@ -160,6 +163,9 @@ extern void ct_pack_end(CtPack *pack);
 
 /* ct_landmarks.c, which in a residual index may use this part of the memory */
 #define CT_LANDMARKS_SHARE	4
+
+/* besides this for each row: its shares, and its part of the leaf's basis */
+#define CT_BASIS_BYTES_PER_ROW	(sizeof(CtShares) + 128)
 
 extern CtLandmarks *ct_landmarks_choose(CtBulk *bulk, size_t nleaves,
 										const size_t *starts);

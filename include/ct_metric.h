@@ -64,6 +64,11 @@ typedef struct CtMetric
 	double		(*cover_distance) (const struct CtSpace *space,
 								   const double *query, const void *vector);
 
+	/* of n stored vectors; NULL where it makes no difference */
+	void		(*cover_distances) (const struct CtSpace *space,
+									const double *query, size_t n,
+									const void *const *vectors, double *dist);
+
 	/*
 	 * The (cover) distances of n points stored by column, stride elements
 	 * apart; NULL for metrics whose vectors are never stored so.
@@ -110,6 +115,9 @@ extern double ct_correlation_distance(double rho);
 extern double ct_correlation_angle(double rho);
 extern double ct_cover_distance(const CtSpace *space, const double *query,
 								const void *vector);
+extern void ct_cover_distances(const CtSpace *space, const double *query,
+							   size_t n, const void *const *vectors,
+							   double *dist);
 
 /* ct_bounds.c */
 extern double ct_lower_bound(const CtSpace *space, double dist, double radius);

@@ -190,6 +190,8 @@ extern CtEdit *ct_edit_begin(CtIndex *index);
 extern Page ct_edit_page(CtEdit *edit, CtPin pin, bool whole);
 extern void ct_edit_commit(CtEdit *edit);
 extern BlockNumber ct_append_page(CtIndex *index, const PGAlignedBlock *page);
+extern BlockNumber ct_append_pages(CtIndex *index, int n,
+								   const PGAlignedBlock *images);
 extern void ct_log_pages(Relation rel, BlockNumber from, BlockNumber to);
 extern void ct_log_build(CtIndex *index, BlockNumber logged);
 
@@ -289,6 +291,18 @@ extern void ct_cache_keep_basis(CtIndex *index, BlockNumber block,
 								uint32 incarnation, const CtNode *leaf);
 
 /* ct_vector.c */
+
+/* the vectors of a build, in the order in which they are to stand */
+typedef struct CtVectors
+{
+	size_t		n;
+	const char *data;			/* all vectors, as they are stored */
+	const uint32 *order;		/* number of each in data */
+	const uint8 *states;		/* CT_VECTOR_... */
+} CtVectors;
+
+extern void ct_vector_store_all(CtIndex *index, const CtVectors *vectors,
+								CtLocator *locators, int nthreads);
 extern CtLocator ct_vector_store(CtIndex *index, const double *point,
 								 int state);
 extern void ct_vector_mark_pivot(CtIndex *index, CtLocator locator);

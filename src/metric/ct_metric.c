@@ -97,6 +97,18 @@ ct_cover_distance(const CtSpace *space, const double *query,
 	return space->metric->cover_distance(space, query, vector);
 }
 
+/* The same for n vectors at once. */
+void
+ct_cover_distances(const CtSpace *space, const double *query, size_t n,
+				   const void *const *vectors, double *dist)
+{
+	if (space->metric->cover_distances)
+		space->metric->cover_distances(space, query, n, vectors, dist);
+	else
+		for (size_t i = 0; i < n; i++)
+			dist[i] = space->metric->cover_distance(space, query, vectors[i]);
+}
+
 /*
  * The distance that PostgreSQL's point <-> point computes, bit for bit: the
  * larger leg times sqrt(1 + ratio^2).

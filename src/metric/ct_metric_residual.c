@@ -39,18 +39,18 @@ place_variance(const CtModel *model, double p)
 	return p > least ? p : least;
 }
 
-/* absolute correlation of two places */
+/* absolute correlation of two places, where that of the rows is rho */
 static double
-place_correlation(const CtSpace *space, const double *x, const double *y)
+place_correlation(const CtSpace *space, const double *x, const double *y,
+				  double rho)
 {
 	const CtModel *model = space->model;
 	double		p = x[model->dims];
 	double		q = y[model->dims];
-	double		rho;
 
 	if (ct_model_same_place(model, x, y))
 		return 1.0;
-	rho = fabs(ct_model_correlation(model, space->kernels, x, y)) *
+	rho = fabs(rho) *
 		(sqrt(p / place_variance(model, p)) * sqrt(q / place_variance(model, q)));
 	return rho < 1.0 ? rho : 1.0;
 }
@@ -69,14 +69,28 @@ ct_correlation_angle(double rho)
 	return 2.0 * asin(ct_correlation_distance(rho) * M_SQRT1_2);
 }
 
+static void
+residual_angles(const CtSpace *space, const double *query, size_t n,
+				const void *const *vectors, double *dist)
+{
+	const double *const *records = (const double *const *) vectors;
+
+	ct_model_correlations(space->model, space->kernels, query, n, records,
+						  dist);
+	for (size_t i = 0; i < n; i++)
+		dist[i] = ct_correlation_angle(space->without_nugget ?
+									   place_correlation(space, query,
+														 records[i], dist[i]) :
+									   dist[i]);
+}
+
 static double
 residual_angle(const CtSpace *space, const double *query, const void *vector)
 {
-	return ct_correlation_angle(space->without_nugget ?
-								place_correlation(space, query, vector) :
-								ct_model_correlation(space->model,
-													 space->kernels,
-													 query, vector));
+	double		dist;
+
+	residual_angles(space, query, 1, &vector, &dist);
+	return dist;
 }
 
 /* The roundings of square root, product and arcsine, several times over. */
@@ -92,6 +106,7 @@ const CtMetric ct_metric_residual = {
 	.name = "residual",
 	.distance = residual_distance,
 	.cover_distance = residual_angle,
+	.cover_distances = residual_angles,
 	.distances = NULL,
 	.error_units = residual_error_units
 };

@@ -118,6 +118,21 @@ ct_append_page(CtIndex *index, const PGAlignedBlock *page)
 	return block;
 }
 
+/*
+ * Adds n pages likewise.  Returns the number of the first one; the others
+ * follow it.
+ */
+BlockNumber
+ct_append_pages(CtIndex *index, int n, const PGAlignedBlock *images)
+{
+	BlockNumber first = ct_append_page(index, &images[0]);
+
+	for (int i = 1; i < n; i++)
+		if (ct_append_page(index, &images[i]) != first + i)
+			elog(ERROR, "pages of an index being built do not follow each other");
+	return first;
+}
+
 /* Logs pages [from, to) of an index that is built without logging. */
 void
 ct_log_pages(Relation rel, BlockNumber from, BlockNumber to)

@@ -30,6 +30,9 @@
 
 #include "ct_page.h"
 
+/* groups whose pages are filled by all threads together */
+#define FILL_GROUPS		32
+
 /* Where a vector stands in its group. */
 typedef struct Place
 {
@@ -101,6 +104,19 @@ stored_form(CtIndex *index, const double *point)
 	return (const char *) stored;
 }
 
+/* Prepares a page as this part of a group without vectors. */
+static void
+init_part(const CtIndex *index, Page page, int part, uint32 incarnation)
+{
+	ct_page_init(page, CT_PAGE_VECTOR, incarnation);
+	ct_special(page)->shape = index->meta.shape;
+	ct_vector_header(page)->vector_bytes = index->vector_bytes;
+	if (part == 0)
+		ct_vector_header(page)->nslots = index->vectors_per_group;
+	else
+		ct_vector_header(page)->nused = part;
+}
+
 /*
  * Writes a vector into the slot of a group.  pins[0] is the group's first
  * page, the others those that the vector stands on; whole: all are new.
@@ -125,15 +141,7 @@ put_vector(CtIndex *index, CtPin *pins, int slot, const double *point,
 		if (part > 0)
 			page = ct_edit_page(edit, pins[part], whole);
 		if (whole)
-		{
-			ct_page_init(page, CT_PAGE_VECTOR, ct_next_incarnation(pins[part]));
-			ct_special(page)->shape = index->meta.shape;
-			ct_vector_header(page)->vector_bytes = index->vector_bytes;
-			if (part == 0)
-				ct_vector_header(page)->nslots = index->vectors_per_group;
-			else
-				ct_vector_header(page)->nused = part;
-		}
+			init_part(index, page, part, ct_next_incarnation(pins[part]));
 		if (part >= place.first && part <= place.last)
 		{
 			size_t		size = piece_size(index, &place, part, done);
@@ -260,6 +268,92 @@ ct_vector_store(CtIndex *index, const double *point, int state)
 		RecordPageWithFreeSpace(index->rel, locator.block, free_space(index));
 	}
 	return locator;
+}
+
+/* -------- storing all vectors of a build -------- */
+
+/* the vectors of a build on their way to pages */
+typedef struct Filling
+{
+	const CtIndex *index;
+	const CtVectors *vectors;
+	PGAlignedBlock *images;		/* of FILL_GROUPS groups */
+} Filling;
+
+/*
+ * Fills the images of a group's pages with n vectors from number first on.
+ * Runs in any thread.
+ */
+static void
+fill_group(const Filling *filling, PGAlignedBlock *images, size_t first, int n)
+{
+	const CtIndex *index = filling->index;
+	const CtVectors *vectors = filling->vectors;
+	CtVectorHeader *header = ct_vector_header((Page) images[0].data);
+
+	for (int part = 0; part < index->group_pages; part++)
+		init_part(index, (Page) images[part].data, part, 1);
+	header->nused = n;
+	for (int slot = 0; slot < n; slot++)
+	{
+		size_t		number = first + slot;
+		const char *from = vectors->data +
+			vectors->order[number] * index->vector_bytes;
+		Place		place = place_of(index, slot);
+		size_t		done = 0;
+
+		header->state[slot] = vectors->states[number];
+		for (int part = place.first; part <= place.last; part++)
+		{
+			size_t		size = piece_size(index, &place, part, done);
+
+			memcpy(piece_at(index, (Page) images[part].data, &place, part),
+				   from + done, size);
+			done += size;
+		}
+	}
+}
+
+/*
+ * Stores the vectors of all rows of a build at the end of the index and fills
+ * in their addresses.  Threads fill images of pages, which are then copied
+ * into the index: only that calls PostgreSQL.
+ */
+void
+ct_vector_store_all(CtIndex *index, const CtVectors *vectors,
+					CtLocator *locators, int nthreads)
+{
+	size_t		per_group = index->vectors_per_group;
+	size_t		step = FILL_GROUPS * per_group;
+	int			npages = index->group_pages;
+	Filling		filling = {index, vectors,
+	palloc(sizeof(PGAlignedBlock) * FILL_GROUPS * npages)};
+
+	Assert(index->unlogged_build);
+	for (size_t from = 0; from < vectors->n; from += step)
+	{
+		size_t		to = Min(from + step, vectors->n);
+		int			ngroups = (to - from + per_group - 1) / per_group;
+		BlockNumber block;
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(nthreads) schedule(static)
+		for (int g = 0; g < ngroups; g++)
+		{
+			size_t		first = from + g * per_group;
+
+			fill_group(&filling, filling.images + g * npages, first,
+					   Min(per_group, to - first));
+		}
+		block = ct_append_pages(index, ngroups * npages, filling.images);
+		for (size_t i = from; i < to; i++)
+		{
+			locators[i].block = block + (i - from) / per_group * npages;
+			locators[i].slot = (i - from) % per_group;
+			locators[i].unused = 0;
+		}
+	}
+	pfree(filling.images);
 }
 
 /* Changes the state of a vector from one value to another, if it has that. */

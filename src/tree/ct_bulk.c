@@ -26,6 +26,7 @@
 #include "ct_compat.h"
 
 #include <omp.h>
+#include <sys/mman.h>
 
 #include "utils/memutils.h"
 
@@ -56,6 +57,9 @@
 /* rows measured by one thread at once */
 #define RADIUS_BLOCK	1024
 
+/* size and alignment of large pages of memory */
+#define LARGE_PAGE		((Size) 2 * 1024 * 1024)
+
 /* rows expanded between two checks for interrupts, and by one thread at once */
 #define EXPAND_BATCH	16384
 #define EXPAND_BLOCK	256
@@ -68,7 +72,8 @@
 
 /*
  * What a row takes in memory at the time when most is in use: the vector and
- * the working arrays, or the vector in both forms while features are computed.
+ * the working arrays; in a residual index also its location and its part in a
+ * basis.
  */
 static Size
 bytes_per_row(const CtBulk *bulk)
@@ -77,8 +82,8 @@ bytes_per_row(const CtBulk *bulk)
 	Size		arrays = 2 * sizeof(double) + 2 * sizeof(uint32) +
 		sizeof(uint16);
 
-	return base + NODE_BYTES_PER_ROW +
-		(bulk->index->space.model ? Max(bulk->arriving, arrays) : arrays);
+	return base + NODE_BYTES_PER_ROW + arrays +
+		(bulk->index->space.model ? bulk->arriving + CT_BASIS_BYTES_PER_ROW : 0);
 }
 
 /*
@@ -345,7 +350,7 @@ ct_bulk_cover(const CtBulk *bulk)
 		&bulk->index->space;
 }
 
-/* The record of a row of a residual index. */
+/* The record of a row of a residual index, or another vector of doubles. */
 const double *
 ct_bulk_record(const CtBulk *bulk, size_t row)
 {
@@ -359,6 +364,11 @@ ct_bulk_point(const CtBulk *bulk, size_t row, double *point)
 	int			size = bulk->index->point_size;
 	bool		f8 = bulk->index->space.element == CT_ELEMENT_FLOAT8;
 
+	if (bulk->columns == NULL && f8)
+	{
+		memcpy(point, ct_bulk_record(bulk, row), sizeof(double) * size);
+		return;
+	}
 	for (int j = 0; j < size; j++)
 	{
 		const char *from = bulk->columns ?
@@ -769,6 +779,28 @@ ct_bulk_out_of_memory(void)
 			(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
+/*
+ * Room for so many bytes of which nearly all will be used: in large pages,
+ * where the system has such for who asks.  Otherwise each small page costs a
+ * fault when it is touched first, and entries of the processor's table ever
+ * after.
+ */
+static void *
+allocate_dense(MemoryContext context, Size bytes)
+{
+	char	   *memory = MemoryContextAllocHuge(context, bytes);
+
+#ifdef MADV_HUGEPAGE
+	uintptr_t	begin = TYPEALIGN(LARGE_PAGE, (uintptr_t) memory);
+	uintptr_t	end = TYPEALIGN_DOWN(LARGE_PAGE, (uintptr_t) memory + bytes);
+
+	/* only a hint, so its failure does not matter */
+	if (end > begin)
+		(void) madvise((void *) begin, end - begin, MADV_HUGEPAGE);
+#endif
+	return memory;
+}
+
 /* Computes the records of all rows of a residual index. */
 static void
 expand_rows(CtBulk *bulk)
@@ -784,7 +816,7 @@ expand_rows(CtBulk *bulk)
 	size_t		work_size = ct_model_work_size(model) + 8;
 	double		least = model->variance + model->nugget;
 
-	records = MemoryContextAllocHuge(bulk->tree_context, n * index->vector_bytes);
+	records = allocate_dense(bulk->tree_context, n * index->vector_bytes);
 	work = MemoryContextAllocHuge(bulk->tree_context,
 								  sizeof(double) * work_size * bulk->nthreads);
 	for (size_t from = 0; from < n; from += EXPAND_BATCH)
@@ -799,8 +831,6 @@ expand_rows(CtBulk *bulk)
 							work + work_size * omp_get_thread_num());
 	}
 	pfree(work);
-	pfree(bulk->locations);
-	bulk->locations = NULL;
 	bulk->vectors = (char *) records;
 	for (size_t i = 0; i < n; i++)
 		least = Min(least, records[i * size + dims]);
@@ -851,24 +881,17 @@ measure_node(CtBulk *bulk, const Family *family, size_t number)
 	CtIndex    *index = bulk->index;
 	CtBulkNode *node = &bulk->nodes[number];
 	size_t		rows = family->end[number] - node->first;
-	const char *vectors = bulk->vectors;
-	const double *pivot = (const double *)
-		(vectors + bulk->order[node->first] * index->vector_bytes);
+	const double *pivot = ct_bulk_record(bulk, node->first);
 	double	   *radius = malloc(sizeof(double) * (rows + 1));	/* of so many rows */
 
 	if (radius == NULL)
 		return false;
 	radius[0] = 0.0;
+	ct_range_cover_distances(bulk, &index->cover, pivot, node->first, rows,
+							 radius + 1);
+	memcpy(bulk->dist + node->first, radius + 1, sizeof(double) * node->n);
 	for (size_t i = 0; i < rows; i++)
-	{
-		double		d = ct_cover_distance(&index->cover, pivot,
-										  vectors + bulk->order[node->first + i] *
-										  index->vector_bytes);
-
-		if (i < node->n)
-			bulk->dist[node->first + i] = d;
-		radius[i + 1] = Max(radius[i], d);
-	}
+		radius[i + 1] = Max(radius[i], radius[i + 1]);
 	node->self_radius = ct_radius_up(&index->cover, radius[node->n]);
 	node->top_radius = ct_radius_up(&index->cover, radius[rows]);
 	for (size_t c = family->first_child[number]; c != 0; c = family->next[c])

@@ -709,29 +709,21 @@ static CtLocator *
 store_vectors(CtPack *pack, ItemList *list)
 {
 	CtBulk	   *bulk = pack->bulk;
-	CtIndex    *index = bulk->index;
 	CtLocator  *locators = allocate(pack, sizeof(CtLocator) * bulk->n);
-	double	   *point = palloc(sizeof(double) * index->point_size);
+	uint8	   *states = allocate(pack, bulk->n);
+	CtVectors	vectors = {bulk->n, bulk->vectors, bulk->order, states};
 
+	for (size_t row = 0; row < bulk->n; row++)
+		states[row] = bulk->landmarks &&
+			ct_landmarks_contain(bulk->landmarks, row) ? CT_VECTOR_PIVOT :
+			CT_VECTOR_ROW;
 	for (size_t i = list->nstubs; i < list->n; i++)
-	{
-		const PackItem *item = &list->items[i];
-
-		for (size_t row = item->first; row < item->first + item->n; row++)
-		{
-			bool		pivot;
-
-			CHECK_FOR_INTERRUPTS();
-			ct_bulk_point(bulk, row, point);
-			pivot = row == item->pivot ||
-				(bulk->landmarks && ct_landmarks_contain(bulk->landmarks, row));
-			locators[row] = ct_vector_store(index, point, pivot ?
-											CT_VECTOR_PIVOT : CT_VECTOR_ROW);
-		}
-	}
+		if (list->items[i].n > 0)
+			states[list->items[i].pivot] = CT_VECTOR_PIVOT;
+	ct_vector_store_all(bulk->index, &vectors, locators, bulk->nthreads);
 	for (size_t i = list->nstubs; i < list->n; i++)
 		list->items[i].locator = locators[list->items[i].pivot];
-	pfree(point);
+	pfree(states);
 	return locators;
 }
 

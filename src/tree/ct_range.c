@@ -19,7 +19,17 @@
 /* pieces of a range that is shared */
 #define PIECES			64
 
-/* Squared distance of two records' places, in lengthscales. */
+/* rows whose addresses are collected */
+#define VECTOR_BLOCK	64
+
+/* The location of a row of a residual index. */
+static const double *
+row_location(const CtBulk *bulk, size_t row)
+{
+	return bulk->locations + bulk->order[row] * bulk->index->meta.dims;
+}
+
+/* Squared distance of two places, in lengthscales. */
 static double
 place_distance(const CtModel *model, const double *x, const double *y)
 {
@@ -35,6 +45,29 @@ place_distance(const CtModel *model, const double *x, const double *y)
 	return sum;
 }
 
+/* Distances of a point to rows that are not stored by column. */
+void
+ct_range_cover_distances(const CtBulk *bulk, const CtSpace *space,
+						 const double *query, size_t first, size_t n,
+						 double *dist)
+{
+	const void *vectors[VECTOR_BLOCK];
+
+	for (size_t from = 0; from < n; from += VECTOR_BLOCK)
+	{
+		size_t		count = Min(VECTOR_BLOCK, n - from);
+
+		/* records are far apart in memory, and locations near */
+		for (size_t i = 0; i < count; i++)
+			if (bulk->locations && space->model == NULL)
+				vectors[i] = row_location(bulk, first + from + i);
+			else
+				vectors[i] = bulk->vectors + bulk->order[first + from + i] *
+					bulk->index->vector_bytes;
+		ct_cover_distances(space, query, count, vectors, dist + from);
+	}
+}
+
 /*
  * Shape distances of a row to rows [first, first + n), or by_place those of
  * their places.
@@ -48,16 +81,13 @@ ct_range_distances(const CtBulk *bulk, const double *query, size_t first,
 	if (by_place)
 		for (size_t i = 0; i < n; i++)
 			dist[i] = place_distance(space->model, query,
-									 ct_bulk_record(bulk, first + i));
+									 row_location(bulk, first + i));
 	else if (bulk->columns)
 		space->metric->distances(space, query,
 								 bulk->columns + first * bulk->element_size,
 								 bulk->size, n, dist);
 	else
-		for (size_t i = 0; i < n; i++)
-			dist[i] = ct_cover_distance(space, query,
-										bulk->vectors + bulk->order[first + i] *
-										bulk->index->vector_bytes);
+		ct_range_cover_distances(bulk, space, query, first, n, dist);
 }
 
 /* How many pieces of a range of n rows there are, and where they begin. */
