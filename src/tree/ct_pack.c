@@ -734,6 +734,14 @@ leaf_start(const ItemList *list, const PageRange *range)
 	return list->items[range->first].first;
 }
 
+static int
+leaf_rows(const ItemList *list, const PageRange *range)
+{
+	const PackItem *last = &list->items[range->first + range->n - 1];
+
+	return last->first + last->n - leaf_start(list, range);
+}
+
 /* Chooses the bases of a residual index's leaves, now that these are known. */
 static void
 choose_landmarks(CtBulk *bulk, const ItemList *list, const PageRange *ranges,
