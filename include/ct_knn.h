@@ -81,6 +81,7 @@ typedef struct CtKnn
 	int64		distances;
 
 	/* private to ct_knn.c and ct_knn_copy.c */
+	CtSearch   *search;			/* for ct_knn_one_by_one(), or NULL */
 	int			restarts;
 	CtKnnRow   *nulls;			/* rows without a point, by TID, or NULL */
 	int64		nnulls;

@@ -262,6 +262,9 @@ RESET work_mem;
 SELECT count(*) FROM bulk_much2;
 SELECT count(*) AS differences FROM (TABLE bulk_much2 EXCEPT TABLE bulk_little2) AS d;
 DROP TABLE bulk_large, bulk_little2, bulk_much2;
+-- once for each row of a join
+SELECT count(*), count(*) FILTER (WHERE k.distance IS DISTINCT FROM a.pt <~> b.pt) AS differences
+FROM (SELECT pt FROM bulk ORDER BY id LIMIT 20) AS a, LATERAL covertree_knn('bulk_pt', ARRAY[a.pt], 3) AS k JOIN bulk AS b ON b.ctid = k.tid;
 -- more neighbours than memory has room for
 SET work_mem = '64kB';
 SELECT bulk_same('bulk_pt', bulk_queries('gauss', 3, 3, 11), 5000, 'bulk');

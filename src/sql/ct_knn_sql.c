@@ -58,6 +58,7 @@ typedef struct BulkState
 	CtVisible  *visible;
 	bool		progress;		/* is shown */
 	int			reports;
+	int64		rows;			/* of the result */
 
 	/* results: a tuple that is filled in and copied, and where columns are */
 	ReturnSetInfo *info;
@@ -186,6 +187,7 @@ emit_rows(void *arg, const CtKnnQuery *query, int64 rank, int64 n,
 	else
 		memcpy(state->columns[COLUMN_QUERY], &query->tid,
 			   sizeof(ItemPointerData));
+	state->rows += n;
 	for (int64 i = 0; i < n; i++)
 	{
 		int32		this_rank = (int32) (rank + i);
@@ -300,7 +302,9 @@ run_search(BulkState *state)
 	ct_knn_run(&state->knn);
 	if (state->progress)
 		ct_progress_end();
+	pgstat_count_index_tuples(state->rel, state->rows);
 	ct_scan_stats.scans++;
+	ct_scan_stats.rows_returned += state->rows;
 	ct_scan_stats.pages_read += state->knn.pages;
 	ct_scan_stats.distances += state->knn.distances;
 	ct_visible_end(state->visible);

@@ -78,12 +78,20 @@ ct_knn_answer(CtKnn *knn, const CtKnnQuery *query, int64 n,
 void
 ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query, const double *point)
 {
-	CtSearch   *search = ct_search_create(knn->index);
+	CtSearch   *search = knn->search;
 	CtKnnRow	rows[PORTION];
 	CtResult	result;
 	int64		rank = 1;
 	int			n = 0;
 
+	CHECK_FOR_INTERRUPTS();
+	if (search == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(knn->context);
+
+		search = knn->search = ct_search_create(knn->index);
+		MemoryContextSwitchTo(old);
+	}
 	ct_search_start(search, point, CT_REPORT_METRIC);
 	while (rank + n <= knn->k && ct_search_next(search, &result))
 	{
@@ -109,7 +117,6 @@ ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query, const double *point)
 		knn->answered++;
 	knn->distances += ct_search_stats(search)->distances;
 	knn->pages += ct_search_stats(search)->pages_read;
-	ct_search_destroy(search);
 	knn->report(knn->arg);
 }
 
@@ -126,7 +133,6 @@ run_scans(CtKnn *knn)
 
 	while (ct_knn_source_next(source, 1, &query, location, &locator) > 0)
 	{
-		CHECK_FOR_INTERRUPTS();
 		if (knn->locations == NULL && index->external)
 			ct_vector_read(index, locator, point);
 		else

@@ -96,6 +96,7 @@ typedef struct Engine
 	int			together;		/* queries that are asked together */
 	int64		answered;		/* when leaves were dropped last */
 	bool		scratch_full;	/* a worker needs more memory */
+	bool		threads;		/* have been started */
 } Engine;
 
 /* -------- threads -------- */
@@ -108,16 +109,14 @@ stop_threads(void *arg)
 }
 
 static void
-start_threads(CtKnn *knn)
+start_threads(Engine *engine)
 {
-	MemoryContextCallback *callback;
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
 
-	if (knn->nthreads == 1)
-		return;
-	callback = palloc0(sizeof(MemoryContextCallback));
 	callback->func = stop_threads;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	ct_threads_start(knn->nthreads);
+	ct_threads_start(engine->knn->nthreads);
+	engine->threads = true;
 }
 
 static void
@@ -211,9 +210,12 @@ ask_all(Engine *engine, int n)
 	Window	   *window = &engine->window;
 	bool		stop = false;
 	bool		full = false;
-	bool		shared = n * (engine->knn->k + 10) >= SHARED_ANSWERS;
+	bool		shared = engine->knn->nthreads > 1 &&
+		n * (engine->knn->k + 10) >= SHARED_ANSWERS;
 	instr_time	start;
 
+	if (shared && !engine->threads)
+		start_threads(engine);
 	INSTR_TIME_SET_CURRENT(start);
 #pragma omp parallel num_threads(engine->knn->nthreads) if (shared) reduction(||:full)
 	{
@@ -541,7 +543,6 @@ ct_knn_columns(CtKnn *knn)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
-	start_threads(knn);
 	engine.tree = ct_knn_tree_create(knn, knn->memory / 4 * 3);
 	open_source(&engine);
 	create_workers(&engine);

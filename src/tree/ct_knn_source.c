@@ -51,6 +51,7 @@ struct CtKnnSource
 #define ST_COMPARE(a, b) \
 	((a)->place != (b)->place ? ((a)->place < (b)->place ? -1 : 1) : \
 	 ((a)->number < (b)->number ? -1 : (a)->number > (b)->number))
+#define ST_CHECK_FOR_INTERRUPTS
 #define ST_SCOPE		static
 #define ST_DEFINE
 #include "lib/sort_template.h"
@@ -104,11 +105,12 @@ order_locations(CtKnnSource *source)
 										   sizeof(PlacedQuery) * knn->nqueries);
 	for (int64 i = 0; i < knn->nqueries; i++)
 	{
+		if (i % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 		source->order[i].number = i;
 		source->order[i].place = place_on_curve(&knn->locations[i * dims],
 												lower, scale, dims);
 	}
-	CHECK_FOR_INTERRUPTS();
 	sort_placed(source->order, knn->nqueries);
 	pfree(lower);
 	pfree(scale);
