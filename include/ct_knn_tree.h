@@ -147,6 +147,7 @@ typedef struct CtKnnWorker
 	int			wanted_before;
 	int			wanted_size;
 	double	   *wanted_bounds;	/* of this query's */
+	double		least_wanted;	/* the least of them */
 
 	int64		distances;
 } CtKnnWorker;

@@ -287,11 +287,12 @@ take_front(CtKnnWorker *worker, int *number)
 
 /*
  * Notes a node that is missing.  A list that is full does no harm: the query
- * will ask again.
+ * will be asked again, when what others want has been loaded.
  */
 static void
 want(CtKnnWorker *worker, uint32 number, double bound)
 {
+	worker->least_wanted = Min(worker->least_wanted, bound);
 	if (worker->nwanted == worker->wanted_size)
 		return;
 	worker->wanted_bounds[worker->nwanted - worker->wanted_before] = bound;
@@ -321,6 +322,7 @@ begin(CtKnnWorker *worker)
 	worker->nbranches = 0;
 	worker->nbounds = 0;
 	worker->wanted_before = worker->nwanted;
+	worker->least_wanted = INFINITY;
 }
 
 /* The answer: the nearest rows but self, in order. */
@@ -359,11 +361,10 @@ ct_knn_search(CtKnnWorker *worker, const double *query, CtKnnKey self,
 {
 	const CtKnnNode *nodes = worker->tree->nodes;
 	int			expected = 0;	/* rows of missing nodes */
-	bool		missing = !nodes[0].loaded;
 	int			steps = 0;
 
 	begin(worker);
-	if (missing)
+	if (!nodes[0].loaded)
 		want(worker, 0, 0.0);
 	else if (!open_node(worker, &nodes[0], query))
 		return CT_KNN_FULL;
@@ -386,18 +387,17 @@ ct_knn_search(CtKnnWorker *worker, const double *query, CtKnnKey self,
 		else
 		{
 			want(worker, number, key);
-			missing = true;
+			if (worker->worst < INFINITY)
+				continue;
 			expected += nodes[number].height == 0 ? ROWS_EXPECTED : worker->k;
-			if (worker->worst == INFINITY &&
-				worker->nfound + expected >= worker->k)
+			if (worker->nfound + expected >= worker->k)
 				break;
 		}
 	}
-	if (missing)
-	{
-		review_wanted(worker);
+	review_wanted(worker);
+	if (worker->least_wanted <= worker->worst &&
+		worker->least_wanted < INFINITY)
 		return CT_KNN_MISSING;
-	}
 	*n = finish(worker, self, rows);
 	return CT_KNN_DONE;
 }
