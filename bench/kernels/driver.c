@@ -56,6 +56,12 @@ static float fout[SPACE] __attribute__((aligned(64)));
 static double query[4096] __attribute__((aligned(64)));
 static float fquery[4096] __attribute__((aligned(64)));
 static double lengthscale[16];
+static int16_t words[4096] __attribute__((aligned(64)));
+static int32_t sums[SPACE] __attribute__((aligned(64)));
+static uint16_t chosen[4096] __attribute__((aligned(64)));
+static uint64_t tags[4096] __attribute__((aligned(64)));
+static uint64_t kept[4096] __attribute__((aligned(64)));
+static uint32_t ranks[4096] __attribute__((aligned(64)));
 static const double *vectors[64];
 static volatile double sink;
 
@@ -96,6 +102,22 @@ run_share_products(const CtKernelTable *t, const Case *c)
 }
 
 static void
+run_code_sums(const CtKernelTable *t, const Case *c)
+{
+	t->code_sums(words, (const uint8_t *) bytes, c->n, c->n, c->dim / 2, sums);
+}
+
+static void
+run_quantize(const CtKernelTable *t, const Case *c)
+{
+	double		squares,
+				offsets;
+
+	t->quantize(query, f32, 0.01, 1000, c->dim, words, &squares, &offsets);
+	sink = squares + offsets;
+}
+
+static void
 run_grouped_product(const CtKernelTable *t, const Case *c)
 {
 	t->grouped_product(f32, c->n, query, out);
@@ -105,6 +127,33 @@ static void
 run_argmin_f64(const CtKernelTable *t, const Case *c)
 {
 	sink = (double) t->argmin_f64(f64, c->n);
+}
+
+static void
+run_count_f64(const CtKernelTable *t, const Case *c)
+{
+	sink = (double) t->count_f64(f64, c->n, 0.1);
+}
+
+static void
+run_choose_f64(const CtKernelTable *t, const Case *c)
+{
+	double		rest;
+
+	sink = (double) t->choose_f64(f64, c->n, 0.05, 0.1, chosen, &rest);
+	sink = rest;
+}
+
+static void
+run_keep_at_most(const CtKernelTable *t, const Case *c)
+{
+	sink = (double) t->keep_at_most(f64, tags, c->n, 0.1, out, kept);
+}
+
+static void
+run_ranks_f64(const CtKernelTable *t, const Case *c)
+{
+	t->ranks_f64(f64, c->n, ranks);
 }
 
 static void
@@ -162,7 +211,13 @@ static const Case cases[] = {
 	{"box_distances/3", "box and dimension", 96, 3, 96 * 3, run_box_distances},
 	{"box_distances/8", "box and dimension", 64, 8, 64 * 8, run_box_distances},
 	{"argmin_f64", "key", 192, 1, 192, run_argmin_f64},
+	{"count_f64", "key", 512, 1, 512, run_count_f64},
+	{"choose_f64", "key", 192, 1, 192, run_choose_f64},
+	{"keep_at_most", "key", 512, 1, 512, run_keep_at_most},
+	{"ranks_f64", "pair of keys", 64, 1, 64 * 64, run_ranks_f64},
 	{"share_products/40", "row and share", 52, 40, 52 * 40, run_share_products},
+	{"code_sums/64", "row and code", 96, 64, 96 * 64, run_code_sums},
+	{"quantize/64", "coordinate", 1, 64, 64, run_quantize},
 	{"grouped_product/40", PRODUCT, 40, 40, 40 * 41 / 2, run_grouped_product},
 	{"dot_f64/512", PRODUCT, 1, 512, 512, run_dot_f64},
 	{"dots_f64/512", PRODUCT, 16, 512, 16 * 512, run_dots_f64},
@@ -203,6 +258,7 @@ fill(size_t m)
 	{
 		query[i] = number();
 		fquery[i] = (float) number();
+		words[i] = (int16_t) (255 * number());
 	}
 	for (size_t i = 0; i < 16; i++)
 		lengthscale[i] = 1.0;
