@@ -64,6 +64,10 @@
 #define EXPAND_BATCH	16384
 #define EXPAND_BLOCK	256
 
+/* memory touched by one thread at once, and no more than a page of it */
+#define TOUCH_BLOCK		1048576
+#define TOUCH_STEP		4096
+
 /* Memory for nodes, here and in ct_pack.c, per row of those that share it. */
 #define NODE_BYTES_PER_ROW	12
 
@@ -128,6 +132,7 @@ ct_bulk_begin(CtIndex *index, Size memory, int nworkers, double expected,
 		memory -= memory / CT_LANDMARKS_SHARE;
 	bulk->limit = Max(memory / bytes_per_row(bulk), MIN_LIMIT);
 	bulk->limit = Min(bulk->limit, PG_INT32_MAX / 2);
+	ct_threads_start(bulk->nthreads);
 	ct_bulk_start(bulk, Min(bulk->limit, Max(expected, 1024)));
 	return bulk;
 }
@@ -140,6 +145,22 @@ ct_bulk_phase(const CtBulk *bulk, int phase)
 }
 
 /* -------- gathering rows -------- */
+
+/*
+ * Has all threads touch memory that will be filled by one of them, so that they
+ * share the kernel's work of providing it.
+ */
+static void
+touch(const CtBulk *bulk, char *memory, size_t bytes)
+{
+	if (bulk->nthreads == 1 || bytes < TOUCH_BLOCK)
+		return;
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+	for (size_t from = 0; from < bytes; from += TOUCH_BLOCK)
+		for (size_t at = from; at < Min(from + TOUCH_BLOCK, bytes);
+			 at += TOUCH_STEP)
+			memory[at] = 0;
+}
 
 /* Makes room for size rows, of which there are none yet. */
 void
@@ -158,6 +179,8 @@ ct_bulk_start(CtBulk *bulk, size_t size)
 		bulk->columns = rows;
 	bulk->tids = MemoryContextAllocHuge(bulk->tree_context,
 										size * sizeof(ItemPointerData));
+	touch(bulk, rows, size * bulk->arriving);
+	touch(bulk, (char *) bulk->tids, size * sizeof(ItemPointerData));
 }
 
 /* Makes room for twice the rows, as far as they fit. */
@@ -990,7 +1013,6 @@ void
 ct_bulk_finish(CtBulk *bulk, void (*phase) (int))
 {
 	bulk->phase = phase;
-	ct_threads_start(bulk->nthreads);
 	if (bulk->spool)
 		ct_divide(bulk);
 	else if (bulk->n > 0)

@@ -43,6 +43,13 @@
 #define ROUTING_FILL_MAX	98
 
 /*
+ * Leaves filled together, by all threads, at most, as long as they take no more
+ * than a share of the memory.
+ */
+#define LEAF_BATCH			512
+#define LEAF_SHARE			32
+
+/*
  * Segments are cut when items take this share of the memory, or would fill so
  * many pages, whichever is more.
  */
@@ -802,14 +809,16 @@ put_columns(const CtBulk *bulk, size_t first, int n, CtNode *node)
 }
 
 /*
- * Fills a leaf with the rows of a range; locators (by row) tells where external
- * points are.
+ * Fills an empty leaf with the rows of a range, and measures the box around
+ * points in columns; locators (by row) tells where external points are.  Runs in
+ * any thread.
  */
 static void
-form_leaf(const CtPack *pack, const ItemList *list, const PageRange *range,
+form_leaf(const CtPack *pack, const ItemList *list, PageRange *range,
 		  const CtLocator *locators, CtNode *node)
 {
 	const CtBulk *bulk = pack->bulk;
+	CtIndex    *index = bulk->index;
 	size_t		first = leaf_start(list, range);
 	int			n = leaf_rows(list, range);
 	int			slot = 0;
@@ -829,8 +838,35 @@ form_leaf(const CtPack *pack, const ItemList *list, const PageRange *range,
 		memset(node->cells + slot, item->root, item->n);
 		slot += item->n;
 	}
-	Assert(slot == n);
 	node->header->nentries = n;
+	if (index->routing.boxes && !index->external)
+		ct_box_of_page(index, node, &range->box);
+}
+
+/* Fills pages with the rows of n leaves; empty is what an empty one looks like. */
+static void
+form_leaves(const CtPack *pack, const ItemList *list, PageRange *ranges, int n,
+			const CtLocator *locators, const PGAlignedBlock *empty,
+			PGAlignedBlock *pages)
+{
+#pragma omp parallel for num_threads(pack->bulk->nthreads) schedule(dynamic, 8) if(n > 8)
+	for (int i = 0; i < n; i++)
+	{
+		CtNode		node;
+
+		memcpy(&pages[i], empty, BLCKSZ);
+		ct_node_view(pack->bulk->index, pages[i].data, &node);
+		form_leaf(pack, list, &ranges[i], locators, &node);
+	}
+}
+
+/* How many leaves are filled together. */
+static int
+leaf_batch(const CtBulk *bulk)
+{
+	Size		room = bulk->memory / LEAF_SHARE / BLCKSZ;
+
+	return Max(Min(room, LEAF_BATCH), 1);
 }
 
 /*
@@ -842,25 +878,33 @@ write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
 {
 	CtBulk	   *bulk = pack->bulk;
 	CtIndex    *index = bulk->index;
+	int			batch = Min(leaf_batch(bulk), npages);
 	CtLocator  *locators = index->external ? store_vectors(pack, list) : NULL;
-	PGAlignedBlock page;
+	PGAlignedBlock *pages = allocate(pack, sizeof(PGAlignedBlock) * batch);
+	PGAlignedBlock empty;
+	CtNode		node;
 
-	for (size_t p = 0; p < npages; p++)
+	ct_node_init(index, empty.data, CT_PAGE_LEAF, 1, 0, &node);
+	for (size_t p = 0; p < npages; p += batch)
 	{
-		CtNode		node;
+		int			n = Min(batch, npages - p);
 
-		CHECK_FOR_INTERRUPTS();
-		ct_node_init(index, page.data, CT_PAGE_LEAF, 1, 0, &node);
-		form_leaf(pack, list, &ranges[p], locators, &node);
-		if (bulk->landmarks)
-			put_basis(&node, bulk->landmarks, p, leaf_start(list, &ranges[p]),
-					  locators);
-		if (index->coded)
-			put_codes(pack, list, &ranges[p], &node);
-		else if (index->routing.boxes)
-			ct_box_of_page(index, &node, &ranges[p].box);
-		ranges[p].block = ct_append_page(index, &page);
+		form_leaves(pack, list, ranges + p, n, locators, &empty, pages);
+		for (int i = 0; i < n; i++)
+		{
+			PageRange  *range = &ranges[p + i];
+
+			CHECK_FOR_INTERRUPTS();
+			ct_node_view(index, pages[i].data, &node);
+			if (bulk->landmarks)
+				put_basis(&node, bulk->landmarks, p + i,
+						  leaf_start(list, range), locators);
+			if (index->coded)
+				put_codes(pack, list, range, &node);
+			range->block = ct_append_page(index, &pages[i]);
+		}
 	}
+	pfree(pages);
 	if (locators)
 		pfree(locators);
 }
