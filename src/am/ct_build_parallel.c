@@ -125,8 +125,8 @@ settle_dims(Participant *participant, int dims)
 										dims) && first != (uint32) dims)
 		ct_dims_mismatch(first, dims);
 	participant->dims = dims;
-	participant->vector_bytes = bytes_of_point(ct_opclass(participant->index->rel),
-											   dims);
+	participant->vector_bytes =
+		bytes_of_point(ct_opclass(participant->index->rel), dims);
 }
 
 static void
@@ -160,7 +160,8 @@ participate(BuildShared *shared, ParallelTableScanDesc scan, Relation heap,
 	participant.points = ct_gather_create(files, CT_GATHER_ROWS, process);
 	participant.nulls = ct_gather_create(files, CT_GATHER_NULLS, process);
 	reader.progress = process == 0;
-	outcome->rows = ct_build_read(&reader, table_beginscan_parallel(heap, scan));
+	outcome->rows = ct_build_read(&reader,
+								  table_beginscan_parallel(heap, scan));
 	outcome->points = ct_gather_export(participant.points);
 	outcome->nulls = ct_gather_export(participant.nulls);
 	outcome->broken_hot_chain = info->ii_BrokenHotChain;

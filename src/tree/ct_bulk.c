@@ -10,10 +10,10 @@
  * is one range, its pivot first, and the order of the rows is that of a walk
  * through the tree.
  *
- * OpenMP threads share the work: ct_grow.c tells who opens which range, ct_range.c
- * has the threads that open one together look at pieces of it.  No thread but
- * the main one calls PostgreSQL, and the result does not depend on the number
- * of threads.  ct_pack.c cuts the tree into pages.
+ * OpenMP threads share the work: ct_grow.c tells who opens which range,
+ * ct_range.c has the threads that open one together look at pieces of it.  No
+ * thread but the main one calls PostgreSQL, and the result does not depend on
+ * the number of threads.  ct_pack.c cuts the tree into pages.
  *
  * More rows than fit the memory go to disk as they come, and ct_divide.c has
  * trees of parts of them built here one after the other.
@@ -545,7 +545,7 @@ end_opening(Opening *opening)
 	free(opening->work);
 }
 
-/* Serves interrupts, if this is the main thread (shared), and one is pending. */
+/* Serves interrupts, if one is pending and this the main thread (shared). */
 static void
 check_interrupts(Opening *opening, bool shared)
 {

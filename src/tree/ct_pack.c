@@ -810,8 +810,8 @@ put_columns(const CtBulk *bulk, size_t first, int n, CtNode *node)
 
 /*
  * Fills an empty leaf with the rows of a range, and measures the box around
- * points in columns; locators (by row) tells where external points are.  Runs in
- * any thread.
+ * points in columns; locators (by row) tells where external points are.  Runs
+ * in any thread.
  */
 static void
 form_leaf(const CtPack *pack, const ItemList *list, PageRange *range,
@@ -843,7 +843,7 @@ form_leaf(const CtPack *pack, const ItemList *list, PageRange *range,
 		ct_box_of_page(index, node, &range->box);
 }
 
-/* Fills pages with the rows of n leaves; empty is what an empty one looks like. */
+/* Fills n pages with the rows of leaves; empty is a leaf without rows. */
 static void
 form_leaves(const CtPack *pack, const ItemList *list, PageRange *ranges, int n,
 			const CtLocator *locators, const PGAlignedBlock *empty,
