@@ -119,7 +119,7 @@ extern void ct_bulk_swap_first(CtBulk *bulk, size_t row);
 extern void ct_bulk_build(CtBulk *bulk);
 extern double ct_bulk_radius(const CtBulk *bulk, const double *point);
 extern void ct_bulk_reset(CtBulk *bulk);
-extern void ct_bulk_out_of_memory(void) pg_attribute_noreturn();
+pg_noreturn extern void ct_bulk_out_of_memory(void);
 extern bool ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number,
 						  bool shared);
 

@@ -37,6 +37,14 @@ typedef RelFileNode CtRelFile;
 #define ct_relation_file_equals(a, b)	RelFileNodeEquals(a, b)
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define ct_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple(desc, values, nulls, 0)
+#else
+#define ct_form_minimal_tuple(desc, values, nulls) \
+	heap_form_minimal_tuple(desc, values, nulls)
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn		pg_attribute_noreturn()
 #endif

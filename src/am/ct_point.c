@@ -40,7 +40,7 @@ static ArrayType *open_array(Datum value, CtPointRef *point);
 static int	check_array(ArrayType *array);
 static void check_count(int dim);
 static int	first_null(ArrayType *array);
-static void null_element(int i) pg_attribute_noreturn();
+pg_noreturn static void null_element(int i);
 static double *converted_buffer(CtPointRef *point);
 static void convert_numeric(const char *data, int n, double *out);
 

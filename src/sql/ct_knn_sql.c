@@ -225,7 +225,7 @@ prepare_tuple(BulkState *state)
 		if (TupleDescAttr(desc, i)->atttypid == TIDOID)
 			values[i] = PointerGetDatum(&tid);
 	values[COLUMN_DISTANCE] = Float8GetDatum(0.0);
-	state->tuple = heap_form_minimal_tuple(desc, values, nulls);
+	state->tuple = ct_form_minimal_tuple(desc, values, nulls);
 	data = (char *) state->tuple + state->tuple->t_hoff - MINIMAL_TUPLE_OFFSET;
 	for (int i = 0; i < RESULT_COLUMNS; i++)
 	{
