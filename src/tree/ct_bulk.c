@@ -45,8 +45,7 @@
 /*
  * Where there are boxes, nodes are divided evenly (ct_halve.c), so that pages are
  * filled to this share (percent), which leaves room for what comes later.  If
- * nets are asked for, and where points are larger than their coordinates in
- * boxes, only nodes whose rows fill no more leaves than these.
+ * nets are asked for, only nodes whose rows fill no more leaves than these.
  */
 #define EVEN_FILL		80
 #define HALVED_LEAVES	24
@@ -76,8 +75,8 @@
 
 /*
  * What a row takes in memory at the time when most is in use: the vector and
- * the working arrays; in a residual index also its location and its part in a
- * basis.
+ * the working arrays; where there are many dimensions also its sketch, and in a
+ * residual index its location and its part in a basis.
  */
 static Size
 bytes_per_row(const CtBulk *bulk)
@@ -87,6 +86,7 @@ bytes_per_row(const CtBulk *bulk)
 		sizeof(uint16);
 
 	return base + NODE_BYTES_PER_ROW + arrays +
+		(bulk->index->coded ? sizeof(double) * bulk->index->box_dims : 0) +
 		(bulk->index->space.model ? bulk->arriving + CT_BASIS_BYTES_PER_ROW : 0);
 }
 
@@ -615,13 +615,17 @@ open_net(CtBulk *bulk, size_t first, size_t n, size_t far, bool shared,
  * frees them.
  */
 static double *
-range_sketches(const CtBulk *bulk, size_t first, size_t n, double *point)
+range_sketches(const CtBulk *bulk, size_t first, size_t n, bool shared)
 {
 	int			dims = bulk->index->box_dims;
 	double	   *sketches = malloc(sizeof(double) * dims * n);
 
-	for (size_t i = 0; sketches && i < n; i++)
+	if (sketches == NULL)
+		return NULL;
+#pragma omp parallel for num_threads(bulk->nthreads) if (shared) schedule(static)
+	for (size_t i = 0; i < n; i++)
 	{
+		double		point[CT_FRAME_DIMS];
 		double		sketch[CT_BOX_DIMS];
 
 		ct_bulk_point(bulk, first + i, point);
@@ -665,7 +669,7 @@ open_evenly(CtBulk *bulk, size_t first, size_t n, bool shared,
 
 	if (index->coded)
 	{
-		sketches = range_sketches(bulk, first, n, opening->work);
+		sketches = range_sketches(bulk, first, n, shared);
 		if (sketches == NULL)
 			return false;
 		columns.base = (const char *) sketches;
@@ -707,7 +711,7 @@ ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 	size_t		leaves = (n - 1) / ct_cell_rows(index) + 1;
 	Opening		opening = {0};
 	bool		halved = index->routing.boxes &&
-		((bulk->even && !index->coded) || leaves <= HALVED_LEAVES);
+		(bulk->even || leaves <= HALVED_LEAVES);
 	int			limit = Min(n / (index->space.model ? RESIDUAL_CELL : 2),
 							index->routing.capacity / CT_OPEN_SHARE);
 	size_t	   *start;
