@@ -42,6 +42,28 @@ BEGIN
 		RAISE EXCEPTION '% near %: %', tab, query, r;
 	END IF;
 END $$;
+-- bulk search against a sort, and every row once in the graph
+CREATE FUNCTION assert_bulk_same(i integer, k integer) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	differences bigint;
+	missing bigint;
+BEGIN
+	SELECT count(*) INTO differences
+	FROM covertree_knn('busy_pt', (SELECT array_agg(ct_point('gauss', 3, i + q, 2) ORDER BY q) FROM generate_series(1, 4) AS q), k) AS a
+		FULL JOIN (SELECT q AS query, s.* FROM generate_series(1, 4) AS q, LATERAL
+			(SELECT row_number() OVER (ORDER BY d, ctid) AS rank, ctid, d
+			 FROM (SELECT ctid, pt <~> ct_point('gauss', 3, i + q, 2) AS d FROM busy) AS t
+			 ORDER BY d, ctid LIMIT k) AS s) AS e USING (query, rank)
+	WHERE (a.tid, a.distance) IS DISTINCT FROM (e.ctid, e.d);
+	SELECT count(*) INTO missing
+	FROM (SELECT ctid FROM busy WHERE pt IS NOT NULL) AS b
+		FULL JOIN covertree_knn_graph('busy_pt', 1) AS g ON g.tid = b.ctid
+	WHERE g.tid IS NULL OR b.ctid IS NULL;
+	IF differences + missing > 0 THEN
+		RAISE EXCEPTION 'in bulk, % differences and % rows too many or too few', differences, missing;
+	END IF;
+END $$;
 });
 install_shifting($primary);
 $primary->wait_for_catchup($standby);
@@ -71,6 +93,13 @@ $standby->pgbench(
 \set k random(1, 300)
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT assert_same('busy', format('ct_point(''gauss'', 3, %s, 2)', :i), :k);
+COMMIT;
+},
+		'006_bulk@3' => q{
+\set i random(1, 100000)
+\set k random(1, 300)
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT assert_bulk_same(:i, :k);
 COMMIT;
 },
 		'006_residual@5' => q{
