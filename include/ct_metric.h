@@ -119,6 +119,9 @@ extern void ct_cover_distances(const CtSpace *space, const double *query,
 							   size_t n, const void *const *vectors,
 							   double *dist);
 
+extern double ct_group_distance(const CtSpace *shape, const double *x,
+								const double *y);
+
 /* ct_bounds.c */
 extern double ct_lower_bound(const CtSpace *space, double dist, double radius);
 extern void ct_lower_bounds(const CtSpace *space, int n, const double *dist,

@@ -168,6 +168,10 @@ extern void ct_model_correlation_table(const CtModel *model,
 extern bool ct_model_same_place(const CtModel *model, const double *x,
 								const double *y);
 
+/* Squared distance of two locations, or records, in lengthscales. */
+extern double ct_model_place_distance(const CtModel *model, const double *x,
+									  const double *y);
+
 /* d of two records: sqrt(1 - |rho|) */
 extern double ct_model_distance(const CtModel *model,
 								const CtKernelTable *kernels,

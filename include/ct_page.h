@@ -212,6 +212,8 @@ extern void ct_node_distances(CtIndex *index, const CtNode *node,
 							  const double *query, double *dist);
 extern void ct_node_shape_distances(CtIndex *index, const CtNode *node,
 									const double *query, double *dist);
+extern void ct_node_group_distances(CtIndex *index, const CtNode *node,
+									const double *query, double *dist);
 extern void ct_node_new_version(CtNode *parent, int link, CtNode *child);
 extern void ct_node_projection(const CtNode *node, CtProjection *projection);
 extern void ct_node_put_shares(CtNode *node, int slot, const CtShares *shares);

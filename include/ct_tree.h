@@ -98,6 +98,10 @@ extern void ct_halve(const CtColumns *columns, uint32 *rows, size_t n,
 					 int nparts, int nthreads, uint16 *owner,
 					 uint32 *pivots);
 
+extern int	ct_halving_dims(const CtIndex *index);
+extern void ct_halving_place(CtIndex *index, const double *point,
+							 double *place);
+
 /* ct_frame_tree.c */
 extern void ct_frame_from_leaves(CtIndex *index);
 

@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "ct_metric.h"
+#include "ct_model.h"
 
 size_t
 ct_element_size(CtElement element)
@@ -107,6 +108,18 @@ ct_cover_distances(const CtSpace *space, const double *query, size_t n,
 	else
 		for (size_t i = 0; i < n; i++)
 			dist[i] = space->metric->cover_distance(space, query, vectors[i]);
+}
+
+/*
+ * By which points are grouped where no net divides them, given the space that
+ * shapes the tree.  Where that is residual, most points are far from each other
+ * and nothing tells them apart but their places, in lengthscales.
+ */
+double
+ct_group_distance(const CtSpace *shape, const double *x, const double *y)
+{
+	return shape->model ? ct_model_place_distance(shape->model, x, y) :
+		ct_cover_distance(shape, x, y);
 }
 
 /*

@@ -469,6 +469,21 @@ ct_model_same_place(const CtModel *model, const double *x, const double *y)
 	return true;
 }
 
+double
+ct_model_place_distance(const CtModel *model, const double *x, const double *y)
+{
+	const double *lengthscale = ct_model_lengthscale(model);
+	double		sum = 0.0;
+
+	for (size_t j = 0; j < model->dims; j++)
+	{
+		double		d = (x[j] - y[j]) / lengthscale[j];
+
+		sum += d * d;
+	}
+	return sum;
+}
+
 /*
  * The correlation of two records whose covariance is known, and the product of
  * whose features.  The roots of p are multiplied, so that the product stays

@@ -350,6 +350,28 @@ ct_node_shape_distances(CtIndex *index, const CtNode *node,
 			dist[i] = ct_vector_shape_distance(index, node->locators[i], query);
 }
 
+/* The same in the distance by which groups are made (ct_group_distance()). */
+void
+ct_node_group_distances(CtIndex *index, const CtNode *node,
+						const double *query, double *dist)
+{
+	const CtModel *model = index->shape.model;
+	double	   *location;
+
+	if (model == NULL)
+	{
+		ct_node_shape_distances(index, node, query, dist);
+		return;
+	}
+	location = palloc(sizeof(double) * index->meta.dims);
+	for (int i = 0; i < node->header->nentries; i++)
+	{
+		ct_vector_location(index, node->locators[i], location);
+		dist[i] = ct_model_place_distance(model, query, location);
+	}
+	pfree(location);
+}
+
 /* Gives a page another version, and the link to it; both are being edited. */
 void
 ct_node_new_version(CtNode *parent, int link, CtNode *child)

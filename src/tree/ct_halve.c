@@ -220,3 +220,27 @@ ct_halve(const CtColumns *columns, uint32 *rows, size_t n, int nparts,
 		halve(&halving, rows, n, 0, nparts);
 	}
 }
+
+/* The coordinates by which points of an index are halved: so many, */
+int
+ct_halving_dims(const CtIndex *index)
+{
+	return index->space.model ? Min(index->meta.dims, CT_BOX_DIMS) :
+		index->box_dims;
+}
+
+/*
+ * and these: sketches where there are boxes, else in a residual index
+ * coordinates in lengthscales.
+ */
+void
+ct_halving_place(CtIndex *index, const double *point, double *place)
+{
+	const CtModel *model = index->space.model;
+
+	if (model == NULL)
+		ct_box_sketch(index, point, place);
+	else
+		for (int j = 0; j < ct_halving_dims(index); j++)
+			place[j] = point[j] / ct_model_lengthscale(model)[j];
+}

@@ -54,6 +54,7 @@ typedef struct Insertion
 	double	   *dist;			/* by which the tree is shaped, to the entries
 								 * of a page */
 	CtBoxQuery	place;			/* of the point, for boxes */
+	double	   *group_dist;		/* likewise, by which groups are made */
 	double		boxes[CT_MAX_CHILDREN + 1]; /* distances to those of its links */
 } Insertion;
 
@@ -92,7 +93,7 @@ group_is_near(const Insertion *ins, const CtNode *node, int a, int b)
 		if (box_a != box_b)
 			return box_a < box_b;
 	}
-	return ins->dist[a] <= ins->dist[b];
+	return ins->group_dist[a] <= ins->group_dist[b];
 }
 
 /* The grouping entry nearest to the point, if no farther than cur itself. */
@@ -356,10 +357,10 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	/* the page of the nearest entry takes it; of twins, the last has room */
 	for (int i = 0; i < node->header->nentries; i++)
 		if (node->metas[i].child != CT_NO_CHILD &&
-			(link < 0 || ins->dist[i] <= best))
+			(link < 0 || ins->group_dist[i] <= best))
 		{
 			link = node->metas[i].child;
-			best = ins->dist[i];
+			best = ins->group_dist[i];
 		}
 
 	if (link < 0)
@@ -551,6 +552,8 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		}
 		ct_node_view(index, ct_pin_page(pin), &node);
 		ct_node_shape_distances(index, &node, ins->point, ins->dist);
+		if (ins->group_dist != ins->dist)
+			ct_node_group_distances(index, &node, ins->point, ins->group_dist);
 		root = find_root(&node, step->root);
 		if (root >= 0)
 		{
@@ -652,6 +655,8 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 	ins->point = point;
 	ins->tid = tid;
 	ins->dist = palloc(sizeof(double) * Max(index->routing.capacity, 1));
+	ins->group_dist = index->shape.model == NULL ? ins->dist :
+		palloc(sizeof(double) * Max(index->routing.capacity, 1));
 	if (index->space.model)
 		ct_meta_lower_variance(index, point[index->space.model->dims]);
 	if (index->external)
@@ -685,6 +690,8 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 			MemoryContextDelete(context);
 		}
 	}
+	if (ins->group_dist != ins->dist)
+		pfree(ins->group_dist);
 	pfree(ins->dist);
 	pfree(ins);
 	return done;

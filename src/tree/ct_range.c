@@ -29,22 +29,6 @@ row_location(const CtBulk *bulk, size_t row)
 	return bulk->locations + bulk->order[row] * bulk->index->meta.dims;
 }
 
-/* Squared distance of two places, in lengthscales. */
-static double
-place_distance(const CtModel *model, const double *x, const double *y)
-{
-	const double *lengthscale = ct_model_lengthscale(model);
-	double		sum = 0.0;
-
-	for (int j = 0; j < (int) model->dims; j++)
-	{
-		double		d = (x[j] - y[j]) / lengthscale[j];
-
-		sum += d * d;
-	}
-	return sum;
-}
-
 /* Distances of a point to rows that are not stored by column. */
 void
 ct_range_cover_distances(const CtBulk *bulk, const CtSpace *space,
@@ -80,8 +64,8 @@ ct_range_distances(const CtBulk *bulk, const double *query, size_t first,
 
 	if (by_place)
 		for (size_t i = 0; i < n; i++)
-			dist[i] = place_distance(space->model, query,
-									 row_location(bulk, first + i));
+			dist[i] = ct_model_place_distance(space->model, query,
+											  row_location(bulk, first + i));
 	else if (bulk->columns)
 		space->metric->distances(space, query,
 								 bulk->columns + first * bulk->element_size,

@@ -226,7 +226,7 @@ spatial_keys(CtIndex *index, const CtNode *node, RootSide *sides, int n)
 			widest = j;
 	for (int i = 0; i < n; i++)
 		sides[i].key = sketches[(size_t) i * dims + widest];
-	pfree(sketches);
+	pfree(places);
 	pfree(point);
 }
 
@@ -243,17 +243,17 @@ metric_keys(CtIndex *index, const CtNode *node, RootSide *sides, int n)
 	int			far = 0;
 
 	ct_node_get_point(index, node, sides[0].slot, query);
-	ct_node_shape_distances(index, node, query, dist);
+	ct_node_group_distances(index, node, query, dist);
 	for (int i = 1; i < n; i++)
 		if (dist[sides[i].slot] > dist[sides[far].slot])
 			far = i;
 	ct_node_get_point(index, node, sides[far].slot, query);
-	ct_node_shape_distances(index, node, query, dist);
+	ct_node_group_distances(index, node, query, dist);
 	for (int i = 0; i < n; i++)
 		if (dist[sides[i].slot] > dist[sides[far].slot])
 			far = i;
 	ct_node_get_point(index, node, sides[far].slot, query);
-	ct_node_shape_distances(index, node, query, other);
+	ct_node_group_distances(index, node, query, other);
 	for (int i = 0; i < n; i++)
 	{
 		double		a = dist[sides[i].slot];
@@ -527,14 +527,15 @@ group_by_distance(CtIndex *index, const double *points, int n,
 	}
 }
 
-/* The same, but two halves (ct_halve.c). */
+/* The same, but two halves in space (ct_halve.c). */
 static void
 group_by_halves(CtIndex *index, const double *points, int n,
 				const double *pivot, int *pivots, int *owner, double *dist)
 {
 	int			size = index->point_size;
-	CtColumns	columns = {NULL, n, CT_ELEMENT_FLOAT8, index->box_dims};
-	double	   *sketches = palloc(sizeof(double) * index->box_dims * n);
+	int			dims = ct_halving_dims(index);
+	double	   *places = palloc(sizeof(double) * dims * n);
+	CtColumns	columns = {(const char *) places, n, CT_ELEMENT_FLOAT8, dims};
 	uint32	   *rows = palloc(sizeof(uint32) * n);
 	uint16	   *half = palloc(sizeof(uint16) * n);
 	uint32		centers[2];
@@ -543,17 +544,16 @@ group_by_halves(CtIndex *index, const double *points, int n,
 
 	for (int i = 0; i < n; i++)
 	{
-		double		sketch[CT_BOX_DIMS];
+		double		place[CT_BOX_DIMS];
 
 		rows[i] = i;
-		ct_box_sketch(index, points + (size_t) i * size, sketch);
-		for (int j = 0; j < index->box_dims; j++)
-			sketches[j * n + i] = sketch[j];
+		ct_halving_place(index, points + (size_t) i * size, place);
+		for (int j = 0; j < dims; j++)
+			places[j * n + i] = place[j];
 	}
-	columns.base = (const char *) sketches;
 	ct_halve(&columns, rows, n, 2, 1, half, centers);
 	for (int h = 0; h < 2; h++)
-		near[h] = ct_cover_distance(&index->shape, pivot,
+		near[h] = ct_group_distance(&index->shape, pivot,
 									points + (size_t) centers[h] * size);
 	other = near[0] < near[1];
 	pivots[1] = centers[other];
@@ -574,11 +574,11 @@ group_by_halves(CtIndex *index, const double *points, int n,
  * node are siblings.
  */
 static int
-group_parent(const CtNode *parent, int entry)
+group_parent(const CtIndex *index, const CtNode *parent, int entry)
 {
 	const CtEntryMeta *meta = &parent->metas[entry];
 
-	if (parent->boxes && (meta->flags & CT_ENTRY_GROUP) &&
+	if ((parent->boxes || index->space.model) && (meta->flags & CT_ENTRY_GROUP) &&
 		meta->parent != CT_NO_PARENT)
 		return meta->parent;
 	return entry;
@@ -670,7 +670,10 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	{
 		/* too many */
 		flags = CT_ENTRY_GROUP;
-		group_by_distance(index, points, count, pivot, pivots, owner, dist);
+		if (index->space.model)
+			group_by_halves(index, points, count, pivot, pivots, owner, dist);
+		else
+			group_by_distance(index, points, count, pivot, pivots, owner, dist);
 		k = 2;
 	}
 	if (parent.header->nentries + k - 1 > parent.layout->capacity ||
@@ -712,7 +715,7 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	for (int p = 1; p < k; p++)
 	{
 		int			entry = add_entry(&parent,
-									  flags ? group_parent(&parent, exit) : exit,
+									  flags ? group_parent(index, &parent, exit) : exit,
 									  flags ? ct_level_of(&index->shape, shape_radius[p]) : level,
 									  link, numbers[p], radius[p], flags);
 		int			from = slots[pivots[p]];
@@ -1067,12 +1070,12 @@ open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
 		int			far = 0;
 
 		ct_node_get_point(index, &node, root, query);
-		ct_node_shape_distances(index, &node, query, from_root);
+		ct_node_group_distances(index, &node, query, from_root);
 		for (int i = 1; i < nmoving; i++)
 			if (from_root[moving[i]] > from_root[moving[far]])
 				far = i;
 		ct_node_get_point(index, &node, moving[far], query);
-		ct_node_shape_distances(index, &node, query, from_far);
+		ct_node_group_distances(index, &node, query, from_far);
 		grouping = true;
 		for (int i = 0; i < nmoving; i++)
 			if (i != far &&
@@ -1137,7 +1140,7 @@ open_root(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int root)
 		int			flags = grouping ? CT_ENTRY_GROUP :
 			node.metas[slot].flags & CT_ENTRY_GROUP;
 		int			entry = add_entry(&parent,
-									  flags ? group_parent(&parent, exit) : exit,
+									  flags ? group_parent(index, &parent, exit) : exit,
 									  node.metas[slot].level, link, number,
 									  radius[m], flags);
 		CtEntryMeta meta = parent.metas[entry];
