@@ -90,6 +90,17 @@ extern void ct_projection_fit(CtProjectionChoice *choice,
 							  CtProjectionFit *fit, CtShares *shares);
 
 /*
+ * Rows that a fit explains badly and that may become pivots: the worst first,
+ * but none that is correlated with one before it.  Fills rows (numbers of at
+ * most limit) and returns how many they are.  work has room for nrows doubles.
+ */
+#define CT_PROMOTED_AT_ONCE	16
+
+extern int	ct_projection_unexplained(const CtProjectionChoice *choice,
+									  const CtShares *shares, int limit,
+									  double *work, int *rows);
+
+/*
  * Shares of a query or row whose correlations with the basis' pivots are rho,
  * with errors of at most slack.
  */

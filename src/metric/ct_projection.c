@@ -48,6 +48,13 @@
 /* rows whose bounds are computed together */
 #define SHARE_BLOCK		64
 
+/*
+ * Badly explained are rows that have a larger rest.  Of these a share become
+ * pivots at once, but none that is correlated more than that with another one.
+ */
+#define LARGE_REST		0.42
+#define PROMOTED_SHARE	8
+
 /* candidates whose correlations with each other are computed together */
 #define GRAM_BLOCK		12
 
@@ -402,4 +409,44 @@ ct_projection_fit(CtProjectionChoice *choice, CtProjectionFit *fit,
 											choice->rows[i][model->dims]),
 							 &shares[i]);
 	}
+}
+
+int
+ct_projection_unexplained(const CtProjectionChoice *choice,
+						  const CtShares *shares, int limit, double *work,
+						  int *rows)
+{
+	const CtModel *model = choice->space->model;
+	int			n = choice->nrows;
+	int			unexplained = 0;
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		work[i] = shares[i].rest;
+		unexplained += work[i] > LARGE_REST;
+	}
+	if (limit > unexplained / PROMOTED_SHARE)
+		limit = unexplained / PROMOTED_SHARE > 0 ? unexplained / PROMOTED_SHARE : 1;
+	if (limit > CT_PROMOTED_AT_ONCE)
+		limit = CT_PROMOTED_AT_ONCE;
+	while (count < limit)
+	{
+		int			worst = 0;
+
+		for (int i = 1; i < n; i++)
+			if (work[i] > work[worst])
+				worst = i;
+		if (n == 0 || !(work[worst] > LARGE_REST))
+			break;
+		rows[count++] = worst;
+		work[worst] = 0.0;
+		for (int i = 0; i < n; i++)
+			if (work[i] > LARGE_REST &&
+				fabs(ct_model_correlation(model, choice->space->kernels,
+										  choice->rows[worst],
+										  choice->rows[i])) > LARGE_REST)
+				work[i] = 0.0;
+	}
+	return count;
 }

@@ -40,16 +40,9 @@
 #define BATCH			16
 #define POOL			64
 
-/*
- * Rounds in which badly explained rows of a leaf become landmarks: of those
- * that have a larger rest a share, the worst first, unless they are
- * correlated more than that with one chosen before.
- */
+/* rounds in which badly explained rows of a leaf become landmarks, and how many */
 #define ROUNDS			5
-#define LARGE_REST		0.42
-#define PROMOTED_SHARE	8
-#define LEAF_PROMOTED	16
-#define LEAF_MOST		32		/* in all rounds */
+#define LEAF_MOST		32
 
 /* leaves whose bases are chosen together */
 #define LEAF_BATCH		64
@@ -339,47 +332,6 @@ near_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
 	return count;
 }
 
-/*
- * Chooses rows of a leaf that its basis explains badly: the worst first, but
- * not those that are correlated with one chosen before.  row is the number of
- * the first of its n rows.  Fills promoted (at most limit) and returns their
- * number.
- */
-static int
-find_unexplained(const CtBulk *bulk, size_t row, int n, const CtShares *shares,
-				 int limit, Workplace *work, size_t *promoted)
-{
-	const CtSpace *space = &bulk->index->cover;
-	double	   *rest = work->rests;
-	int			unexplained = 0;
-	int			count = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		rest[i] = shares[i].rest;
-		unexplained += rest[i] > LARGE_REST;
-	}
-	limit = Min(limit, Min(Max(unexplained / PROMOTED_SHARE, 1), LEAF_PROMOTED));
-	while (count < limit)
-	{
-		int			worst = 0;
-
-		for (int i = 1; i < n; i++)
-			if (rest[i] > rest[worst])
-				worst = i;
-		if (!(rest[worst] > LARGE_REST))
-			break;
-		promoted[count++] = row + worst;
-		rest[worst] = 0.0;
-		for (int i = 0; i < n; i++)
-			if (rest[i] > LARGE_REST &&
-				fabs(ct_model_correlation(space->model, space->kernels,
-										  work->rows[worst], work->rows[i])) > LARGE_REST)
-				rest[i] = 0.0;
-	}
-	return count;
-}
-
 /* Adds rows to the candidates for a basis. */
 static void
 add_candidates(const CtBulk *bulk, CtProjectionChoice *choice, int n,
@@ -419,15 +371,18 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 	{
 		int			limit = Min(CT_BASIS_CANDIDATES - count,
 								LEAF_MOST - own->npromoted);
+		int			promoted[CT_PROMOTED_AT_ONCE];
 		int			more;
 
 		ct_projection_fit(&choice, &own->basis.fit, shares);
 		if (round == ROUNDS || limit == 0)
 			break;
-		more = find_unexplained(bulk, first, n, shares, limit, work,
-								candidates + count);
+		more = ct_projection_unexplained(&choice, shares, limit, work->rests,
+										 promoted);
 		if (more == 0)
 			break;
+		for (int p = 0; p < more; p++)
+			candidates[count + p] = first + promoted[p];
 		add_candidates(bulk, &choice, more, candidates + count);
 		memcpy(own->promoted + own->npromoted, candidates + count,
 			   sizeof(size_t) * more);
