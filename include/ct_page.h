@@ -267,6 +267,7 @@ typedef struct CtPivotCopies
 	uint64		generation;		/* numbers mean the same as long as this does */
 	int			n;
 	const void **vectors;		/* by number */
+	const CtLocator *locators;	/* likewise */
 } CtPivotCopies;
 
 /* and of a leaf's basis */

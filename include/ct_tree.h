@@ -124,8 +124,9 @@ extern void ct_basis_form(const CtProjectionFit *fit,
 						  const CtLocator *pivots, CtBasis *basis);
 extern CtBasisFit *ct_basis_for_leaf(CtIndex *index, const CtNode *leaf,
 									 const CtNode *parent, int link,
-									 const double *points, const int *slots,
-									 int count, const int *pivots, int k);
+									 const int *new_pivots, int nnew);
+extern void ct_basis_renew(CtIndex *index, CtPin parent_pin, int link,
+						   CtPin leaf_pin);
 extern void ct_basis_install(CtIndex *index, CtNode *leaf,
 							 const CtBasisFit *fit);
 extern void ct_basis_admit(CtIndex *index, CtPin parent_pin, int link,

@@ -84,6 +84,7 @@ typedef struct CachedBasis
 struct CtCache
 {
 	CtPivotCopies pivots;		/* what others see */
+	CtLocator  *locators;		/* of these */
 	struct CtCache *next;
 	Oid			relid;
 	CtRelFile	file;
@@ -237,15 +238,24 @@ ct_cache_keep_pivot(CtIndex *index, CtLocator locator, const void *vector)
 		cache->bytes += CHUNK * size;
 	}
 	if (pivots->n % CHUNK == 0)
+	{
+		int			room = pivots->n + CHUNK;
+
 		pivots->vectors = pivots->vectors ?
-			repalloc(pivots->vectors, sizeof(void *) * (pivots->n + CHUNK)) :
-			MemoryContextAlloc(cache->context, sizeof(void *) * CHUNK);
+			repalloc(pivots->vectors, sizeof(void *) * room) :
+			MemoryContextAlloc(cache->context, sizeof(void *) * room);
+		cache->locators = cache->locators ?
+			repalloc(cache->locators, sizeof(CtLocator) * room) :
+			MemoryContextAlloc(cache->context, sizeof(CtLocator) * room);
+		pivots->locators = cache->locators;
+	}
 	pivot = pivots_insert(cache->numbers, locator, &found);
 	if (found)
 		return;
 	cache->nfree--;
 	memcpy(cache->chunk + cache->nfree * size, vector, size);
 	pivot->number = pivots->n;
+	cache->locators[pivots->n] = locator;
 	pivots->vectors[pivots->n++] = cache->chunk + cache->nfree * size;
 }
 

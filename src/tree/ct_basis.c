@@ -19,6 +19,17 @@
 
 #define REST_AHEAD		1.0625f
 
+/*
+ * Rows of a leaf that look for pivots near to them, and how many each finds; of
+ * these, and what else is known, at most so many are candidates for the basis.
+ */
+#define PROBES			8
+#define NEAREST			16
+#define MOST_KNOWN		144
+
+/* rounds in which rows that nothing known explains become candidates */
+#define ROUNDS			5
+
 struct CtBasisFit
 {
 	CtBasis		basis;
@@ -26,12 +37,14 @@ struct CtBasisFit
 	CtShares   *shares;			/* by slot of the leaf */
 };
 
-/* candidates on their way to ct_projection_add() */
+/* The candidates for a basis, and where they are stored. */
 typedef struct Candidates
 {
-	int			n;
-	const double *records[CT_BASIS_CANDIDATES];
+	CtProjectionChoice choice;
 	CtLocator	locators[CT_BASIS_CANDIDATES];
+	int			n;
+	int			nadded;			/* those that choice knows already */
+	const double *records[CT_BASIS_CANDIDATES];
 } Candidates;
 
 /*
@@ -75,6 +88,13 @@ ct_basis_form(const CtProjectionFit *fit, const CtLocator *pivots,
 		   sizeof(float) * CT_GROUPED_SIZE(fit->n));
 }
 
+static bool
+same_locator(CtLocator a, CtLocator b)
+{
+	return a.block == b.block && a.slot == b.slot;
+}
+
+/* Adds a candidate, if there is room; record is its vector, or NULL. */
 static void
 add_candidate(CtIndex *index, Candidates *candidates, CtLocator locator,
 			  const double *record)
@@ -82,8 +102,7 @@ add_candidate(CtIndex *index, Candidates *candidates, CtLocator locator,
 	if (candidates->n == CT_BASIS_CANDIDATES)
 		return;
 	for (int i = 0; i < candidates->n; i++)
-		if (candidates->locators[i].block == locator.block &&
-			candidates->locators[i].slot == locator.slot)
+		if (same_locator(candidates->locators[i], locator))
 			return;
 	if (record == NULL)
 	{
@@ -97,63 +116,161 @@ add_candidate(CtIndex *index, Candidates *candidates, CtLocator locator,
 }
 
 /*
- * Chooses a basis for a leaf of which a cell is being opened.  points are the
- * count rows in the given slots of the leaf; of these pivots[1 .. k - 1] become
- * pivots.  Other candidates are the pivots of the basis that the leaf has, the
- * entries of the parent that lead to the leaf, those above them, and then the
- * others of the page.  Both pages are exclusively locked.
+ * Adds pivots near to a row, among those that this backend has copies of: they
+ * are what other leaves' bases consist of, as far as it has met them.
+ */
+static void
+add_near_pivots(CtIndex *index, Candidates *candidates, const double *row)
+{
+	const CtPivotCopies *pivots = ct_cache_pivots(index);
+	double		dist[NEAREST];
+	int			nearest[NEAREST];
+	int			found = 0;
+
+	for (int i = 0; i < pivots->n; i++)
+	{
+		double		d = ct_model_place_distance(index->space.model, row,
+												pivots->vectors[i]);
+		int			rank;
+
+		if (found == NEAREST && !(d < dist[NEAREST - 1]))
+			continue;
+		rank = found < NEAREST ? found++ : NEAREST - 1;
+		for (; rank > 0 && dist[rank - 1] > d; rank--)
+		{
+			dist[rank] = dist[rank - 1];
+			nearest[rank] = nearest[rank - 1];
+		}
+		dist[rank] = d;
+		nearest[rank] = i;
+	}
+	for (int i = 0; i < found && candidates->n < MOST_KNOWN; i++)
+	{
+		double	   *copy = palloc(sizeof(double) * index->point_size);
+
+		memcpy(copy, pivots->vectors[nearest[i]], index->vector_bytes);
+		add_candidate(index, candidates, pivots->locators[nearest[i]], copy);
+	}
+}
+
+/*
+ * Gathers what is known near to a leaf: the pivots of the basis that it has, the
+ * entries of the parent that lead to it, and copies of pivots of other bases.
+ */
+static void
+gather_candidates(CtIndex *index, const CtNode *leaf, const CtNode *parent,
+				  int link, const double *const *rows, Candidates *candidates)
+{
+	int			n = leaf->header->nentries;
+	int			probes = Min(n, PROBES);
+
+	for (int i = 0; i < leaf->basis->n && i < CT_BASIS_SIZE; i++)
+		add_candidate(index, candidates, leaf->basis->pivots[i], NULL);
+	for (int i = 0; i < parent->header->nentries; i++)
+		if (parent->metas[i].child == link && candidates->n < MOST_KNOWN)
+			add_candidate(index, candidates, parent->locators[i], NULL);
+	for (int probe = 0; probe < probes; probe++)
+		add_near_pivots(index, candidates, rows[probe * n / probes]);
+}
+
+/* Fits a basis to the leaf's rows by the candidates gathered so far. */
+static void
+fit_candidates(Candidates *candidates, CtProjectionFit *projection,
+			   CtBasisFit *fit)
+{
+	ct_projection_add(&candidates->choice,
+					  candidates->n - candidates->nadded,
+					  candidates->records + candidates->nadded);
+	candidates->nadded = candidates->n;
+	ct_projection_fit(&candidates->choice, projection, fit->shares);
+}
+
+/*
+ * Chooses a basis for the rows of a leaf.  Candidates are the pivots known near
+ * to it, the rows in slots new_pivots, which are to become pivots, and rows that
+ * all these explain badly: if one of them is chosen its vector is made a pivot
+ * here.  Parent and leaf are exclusively locked.
  */
 CtBasisFit *
 ct_basis_for_leaf(CtIndex *index, const CtNode *leaf, const CtNode *parent,
-				  int link, const double *points, const int *slots,
-				  int count, const int *pivots, int k)
+				  int link, const int *new_pivots, int nnew)
 {
 	CtBasisFit *fit = palloc0(sizeof(CtBasisFit));
-	Candidates	candidates = {0};
-	CtProjectionChoice choice;
+	Candidates *candidates = palloc0(sizeof(Candidates));
+	int			n = leaf->header->nentries;
+	const double **rows = palloc(sizeof(double *) * Max(n, 1));
+	double	   *work = palloc(sizeof(double) * Max(n, 1));
+	double	   *points = MemoryContextAllocHuge(CurrentMemoryContext,
+												sizeof(double) * index->point_size * Max(n, 1));
 	CtProjectionFit projection;
 	CtLocator	chosen[CT_BASIS_SIZE];
-	int			n = leaf->header->nentries;
-	const double **rows = palloc0(sizeof(double *) * n);
-	int			size = index->point_size;
-	int			nparent = parent->header->nentries;
+	int			first_own;
 
-	for (int i = 0; i < count; i++)
-		rows[slots[i]] = points + (size_t) i * size;
 	for (int i = 0; i < n; i++)
-		if (rows[i] == NULL)
-		{
-			double	   *copy = palloc(sizeof(double) * size);
-
-			ct_vector_read(index, leaf->locators[i], copy);
-			rows[i] = copy;
-		}
-	for (int p = 1; p < k; p++)
-		add_candidate(index, &candidates, leaf->locators[slots[pivots[p]]],
-					  points + (size_t) pivots[p] * size);
-	for (int i = 0; i < leaf->basis->n && i < CT_BASIS_SIZE; i++)
-		add_candidate(index, &candidates, leaf->basis->pivots[i], NULL);
-	for (int i = 0; i < nparent; i++)
-		if (parent->metas[i].child == link)
-			add_candidate(index, &candidates, parent->locators[i], NULL);
-	for (int i = 0; i < nparent; i++)
-		if (parent->metas[i].child == link &&
-			parent->metas[i].parent < nparent)
-			add_candidate(index, &candidates,
-						  parent->locators[parent->metas[i].parent], NULL);
-	for (int i = 0; i < nparent; i++)
-		add_candidate(index, &candidates, parent->locators[i], NULL);
-
+	{
+		rows[i] = points + (size_t) i * index->point_size;
+		ct_vector_read(index, leaf->locators[i], (double *) rows[i]);
+	}
 	fit->nrows = n;
-	fit->shares = palloc(sizeof(CtShares) * n);
-	ct_projection_begin(&choice, &index->cover, n, rows,
+	fit->shares = palloc(sizeof(CtShares) * Max(n, 1));
+	ct_projection_begin(&candidates->choice, &index->cover, n, rows,
 						palloc(sizeof(double) * ct_projection_work(n)));
-	ct_projection_add(&choice, candidates.n, candidates.records);
-	ct_projection_fit(&choice, &projection, fit->shares);
+	for (int i = 0; i < nnew; i++)
+		add_candidate(index, candidates, leaf->locators[new_pivots[i]],
+					  rows[new_pivots[i]]);
+	gather_candidates(index, leaf, parent, link, rows, candidates);
+	first_own = candidates->n;
+	fit_candidates(candidates, &projection, fit);
+	for (int round = 0; round < ROUNDS; round++)
+	{
+		int			promoted[CT_PROMOTED_AT_ONCE];
+		int			more = ct_projection_unexplained(&candidates->choice,
+													 fit->shares,
+													 CT_BASIS_CANDIDATES - candidates->n,
+													 work, promoted);
+
+		if (more == 0)
+			break;
+		for (int i = 0; i < more; i++)
+			add_candidate(index, candidates, leaf->locators[promoted[i]],
+						  rows[promoted[i]]);
+		fit_candidates(candidates, &projection, fit);
+	}
 	for (int i = 0; i < projection.n; i++)
-		chosen[i] = candidates.locators[projection.chosen[i]];
+	{
+		chosen[i] = candidates->locators[projection.chosen[i]];
+		if (projection.chosen[i] >= first_own)
+		{
+			ct_vector_mark_pivot(index, chosen[i]);
+			ct_cache_keep_pivot(index, chosen[i],
+								candidates->records[projection.chosen[i]]);
+		}
+	}
 	ct_basis_form(&projection, chosen, &fit->basis);
 	return fit;
+}
+
+/*
+ * Chooses the basis of a leaf anew, now that it has other rows.  Parent and leaf
+ * are exclusively locked by the caller.
+ */
+void
+ct_basis_renew(CtIndex *index, CtPin parent_pin, int link, CtPin leaf_pin)
+{
+	CtNode		parent;
+	CtNode		leaf;
+	CtBasisFit *fit;
+	CtEdit	   *edit;
+
+	ct_node_view(index, ct_pin_page(parent_pin), &parent);
+	ct_node_view(index, ct_pin_page(leaf_pin), &leaf);
+	fit = ct_basis_for_leaf(index, &leaf, &parent, link, NULL, 0);
+	edit = ct_edit_begin(index);
+	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
+	ct_node_view(index, ct_edit_page(edit, leaf_pin, false), &leaf);
+	ct_basis_install(index, &leaf, fit);
+	ct_node_new_version(&parent, link, &leaf);
+	ct_edit_commit(edit);
 }
 
 /* Stores a basis and the shares of all rows in (the edit's copy of) a leaf. */

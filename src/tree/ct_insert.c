@@ -29,6 +29,9 @@
 /* other backends cannot be in the way more often than this */
 #define MAX_ATTEMPTS	100000
 
+/* the basis of a residual leaf is chosen anew when it has so many rows more */
+#define RENEW_ROWS	12
+
 /* no row needs more room than so many splits make */
 #define MAX_SPLITS		1000
 
@@ -51,6 +54,7 @@ typedef struct Insertion
 	CtShares	shares;			/* by the basis of the leaf in hand */
 	bool		unadmitted;		/* that leaf has to be made ready for them */
 	bool		outdated;		/* the index's dimension was freed */
+	bool		stale_basis;	/* that leaf should have another basis */
 	double	   *dist;			/* by which the tree is shaped, to the entries
 								 * of a page */
 	CtBoxQuery	place;			/* of the point, for boxes */
@@ -245,7 +249,7 @@ link_is_current(const CtIndex *index, Page page, const CtLink *link,
 
 /*
  * Makes room below or in the page at path[depth], which was found full, or makes
- * the leaf there ready for ins->shares.  Locks parent, then page.  Changes one
+ * the leaf there ready for ins->shares, or gives it another basis.  Locks parent, then page.  Changes one
  * thing only; the caller starts again.
  */
 static void
@@ -297,6 +301,8 @@ make_room(Insertion *ins, int depth, int crowded)
 				done = ct_split_routing(index, parent, number, pin);
 			else if (ins->unadmitted)
 				ct_basis_admit(index, parent, number, pin, &ins->shares);
+			else if (ins->stale_basis && crowded < 0)
+				ct_basis_renew(index, parent, number, pin);
 			else
 				done = ct_split_leaf(index, parent, number, pin, crowded);
 			ct_unpin(pin);
@@ -505,6 +511,7 @@ insert_into_leaf(Insertion *ins, double delta, bool may_open,
 	add_row(ins, &leaf, step->root, delta);
 	if (may_open && count_cell(&leaf, step->root) > ct_crowded_rows(index))
 		*crowded = step->root;
+	ins->stale_basis = leaf.basis && leaf.header->nentries % RENEW_ROWS == 0;
 	ct_edit_commit(edit);
 	ct_unpin(pin);
 	return true;
@@ -672,11 +679,12 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 
 		CHECK_FOR_INTERRUPTS();
 		ins->unadmitted = false;
+		ins->stale_basis = false;
 		if (++attempts > MAX_ATTEMPTS || splits > MAX_SPLITS)
 			ct_page_corrupted(index, ins->path[ins->depth].link.block,
 							  "The page never agrees with the link to it.");
 		done = descend(ins, &full_depth, &crowded);
-		if (done ? crowded >= 0 : full_depth >= 0)
+		if (done ? crowded >= 0 || ins->stale_basis : full_depth >= 0)
 		{
 			MemoryContext context =
 				AllocSetContextCreate(CurrentMemoryContext,
