@@ -122,9 +122,7 @@ extern void ct_basis_shares(CtIndex *index, const CtNode *leaf,
 							const double *point, CtShares *shares);
 extern void ct_basis_form(const CtProjectionFit *fit,
 						  const CtLocator *pivots, CtBasis *basis);
-extern CtBasisFit *ct_basis_for_leaf(CtIndex *index, const CtNode *leaf,
-									 const CtNode *parent, int link,
-									 const int *new_pivots, int nnew);
+extern CtBasisFit *ct_basis_for_leaf(CtIndex *index, const CtNode *leaf);
 extern void ct_basis_renew(CtIndex *index, CtPin parent_pin, int link,
 						   CtPin leaf_pin);
 extern void ct_basis_install(CtIndex *index, CtNode *leaf,

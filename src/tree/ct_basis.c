@@ -24,8 +24,11 @@
  * these, and what else is known, at most so many are candidates for the basis.
  */
 #define PROBES			8
-#define NEAREST			16
-#define MOST_KNOWN		144
+#define NEAREST			12
+#define MORE_KNOWN		64
+#define MOST_KNOWN		128
+#define OLDEST			512
+#define GOOD_REST		0.35
 
 /* rounds in which rows that nothing known explains become candidates */
 #define ROUNDS			5
@@ -115,22 +118,47 @@ add_candidate(CtIndex *index, Candidates *candidates, CtLocator locator,
 	candidates->records[candidates->n++] = record;
 }
 
-/*
- * Adds pivots near to a row, among those that this backend has copies of: they
- * are what other leaves' bases consist of, as far as it has met them.
- */
+static int
+compare_ages(const void *a, const void *b, void *arg)
+{
+	const CtLocator *locators = arg;
+	CtLocator	left = locators[*(const int *) a];
+	CtLocator	right = locators[*(const int *) b];
+
+	if (left.block != right.block)
+		return left.block < right.block ? -1 : 1;
+	return (int) left.slot - (int) right.slot;
+}
+
+/* The numbers of the copies there are of pivots, those stored first in front. */
+static int *
+pivots_by_age(CtIndex *index, int *n)
+{
+	const CtPivotCopies *pivots = ct_cache_pivots(index);
+	int		   *order = palloc(sizeof(int) * Max(pivots->n, 1));
+
+	*n = pivots->n;
+	for (int i = 0; i < *n; i++)
+		order[i] = i;
+	qsort_arg(order, *n, sizeof(int), compare_ages,
+			  unconstify(CtLocator *, pivots->locators));
+	return order;
+}
+
+/* Adds the pivots nearest to a row, among the first n in order. */
 static void
-add_near_pivots(CtIndex *index, Candidates *candidates, const double *row)
+add_near_pivots(CtIndex *index, Candidates *candidates, const double *row,
+				const int *order, int n, int limit)
 {
 	const CtPivotCopies *pivots = ct_cache_pivots(index);
 	double		dist[NEAREST];
 	int			nearest[NEAREST];
 	int			found = 0;
 
-	for (int i = 0; i < pivots->n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		double		d = ct_model_place_distance(index->space.model, row,
-												pivots->vectors[i]);
+												pivots->vectors[order[i]]);
 		int			rank;
 
 		if (found == NEAREST && !(d < dist[NEAREST - 1]))
@@ -142,35 +170,15 @@ add_near_pivots(CtIndex *index, Candidates *candidates, const double *row)
 			nearest[rank] = nearest[rank - 1];
 		}
 		dist[rank] = d;
-		nearest[rank] = i;
+		nearest[rank] = order[i];
 	}
-	for (int i = 0; i < found && candidates->n < MOST_KNOWN; i++)
+	for (int i = 0; i < found && candidates->n < limit; i++)
 	{
 		double	   *copy = palloc(sizeof(double) * index->point_size);
 
 		memcpy(copy, pivots->vectors[nearest[i]], index->vector_bytes);
 		add_candidate(index, candidates, pivots->locators[nearest[i]], copy);
 	}
-}
-
-/*
- * Gathers what is known near to a leaf: the pivots of the basis that it has, the
- * entries of the parent that lead to it, and copies of pivots of other bases.
- */
-static void
-gather_candidates(CtIndex *index, const CtNode *leaf, const CtNode *parent,
-				  int link, const double *const *rows, Candidates *candidates)
-{
-	int			n = leaf->header->nentries;
-	int			probes = Min(n, PROBES);
-
-	for (int i = 0; i < leaf->basis->n && i < CT_BASIS_SIZE; i++)
-		add_candidate(index, candidates, leaf->basis->pivots[i], NULL);
-	for (int i = 0; i < parent->header->nentries; i++)
-		if (parent->metas[i].child == link && candidates->n < MOST_KNOWN)
-			add_candidate(index, candidates, parent->locators[i], NULL);
-	for (int probe = 0; probe < probes; probe++)
-		add_near_pivots(index, candidates, rows[probe * n / probes]);
 }
 
 /* Fits a basis to the leaf's rows by the candidates gathered so far. */
@@ -185,15 +193,56 @@ fit_candidates(Candidates *candidates, CtProjectionFit *projection,
 	ct_projection_fit(&candidates->choice, projection, fit->shares);
 }
 
+/* Is there a row of which much is left? */
+static bool
+is_explained(const CtBasisFit *fit)
+{
+	for (int i = 0; i < fit->nrows; i++)
+		if (fit->shares[i].rest > GOOD_REST)
+			return false;
+	return true;
+}
+
+/*
+ * Fits a basis by what is known near to a leaf.  A scan evaluates every pivot of
+ * any basis, so bases should share theirs: candidates are first those that have
+ * been pivots for the longest time, which most leaves know.  More of them, and
+ * then the leaf's own basis, are looked at as long as rows are not explained.
+ */
+static void
+fit_known(CtIndex *index, const CtNode *leaf, const double *const *rows,
+		  Candidates *candidates, CtProjectionFit *projection, CtBasisFit *fit)
+{
+	int			n = leaf->header->nentries;
+	int			probes = Min(n, PROBES);
+	int			nknown;
+	int		   *order = pivots_by_age(index, &nknown);
+	int			limit = 0;
+
+	for (int oldest = OLDEST;; oldest *= 2)
+	{
+		limit = Min(limit + MORE_KNOWN, MOST_KNOWN);
+		for (int probe = 0; probe < probes; probe++)
+			add_near_pivots(index, candidates, rows[probe * n / probes],
+							order, Min(oldest, nknown), limit);
+		fit_candidates(candidates, projection, fit);
+		if (is_explained(fit))
+			return;
+		if (oldest >= nknown || limit == MOST_KNOWN)
+			break;
+	}
+	for (int i = 0; i < leaf->basis->n && i < CT_BASIS_SIZE; i++)
+		add_candidate(index, candidates, leaf->basis->pivots[i], NULL);
+	fit_candidates(candidates, projection, fit);
+}
+
 /*
  * Chooses a basis for the rows of a leaf.  Candidates are the pivots known near
- * to it, the rows in slots new_pivots, which are to become pivots, and rows that
- * all these explain badly: if one of them is chosen its vector is made a pivot
- * here.  Parent and leaf are exclusively locked.
+ * to it, and rows that all these explain badly: if one of them is chosen its
+ * vector is made a pivot here.  The leaf is exclusively locked.
  */
 CtBasisFit *
-ct_basis_for_leaf(CtIndex *index, const CtNode *leaf, const CtNode *parent,
-				  int link, const int *new_pivots, int nnew)
+ct_basis_for_leaf(CtIndex *index, const CtNode *leaf)
 {
 	CtBasisFit *fit = palloc0(sizeof(CtBasisFit));
 	Candidates *candidates = palloc0(sizeof(Candidates));
@@ -215,12 +264,8 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf, const CtNode *parent,
 	fit->shares = palloc(sizeof(CtShares) * Max(n, 1));
 	ct_projection_begin(&candidates->choice, &index->cover, n, rows,
 						palloc(sizeof(double) * ct_projection_work(n)));
-	for (int i = 0; i < nnew; i++)
-		add_candidate(index, candidates, leaf->locators[new_pivots[i]],
-					  rows[new_pivots[i]]);
-	gather_candidates(index, leaf, parent, link, rows, candidates);
+	fit_known(index, leaf, rows, candidates, &projection, fit);
 	first_own = candidates->n;
-	fit_candidates(candidates, &projection, fit);
 	for (int round = 0; round < ROUNDS; round++)
 	{
 		int			promoted[CT_PROMOTED_AT_ONCE];
@@ -262,9 +307,8 @@ ct_basis_renew(CtIndex *index, CtPin parent_pin, int link, CtPin leaf_pin)
 	CtBasisFit *fit;
 	CtEdit	   *edit;
 
-	ct_node_view(index, ct_pin_page(parent_pin), &parent);
 	ct_node_view(index, ct_pin_page(leaf_pin), &leaf);
-	fit = ct_basis_for_leaf(index, &leaf, &parent, link, NULL, 0);
+	fit = ct_basis_for_leaf(index, &leaf);
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
 	ct_node_view(index, ct_edit_page(edit, leaf_pin, false), &leaf);

@@ -704,14 +704,7 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	}
 
 	if (leaf.basis)
-	{
-		int		   *new_pivots = palloc(sizeof(int) * k);
-
-		for (int p = 1; p < k; p++)
-			new_pivots[p - 1] = slots[pivots[p]];
-		basis = ct_basis_for_leaf(index, &leaf, &parent, link, new_pivots,
-								  k - 1);
-	}
+		basis = ct_basis_for_leaf(index, &leaf);
 
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, parent_pin, false), &parent);
