@@ -45,6 +45,7 @@ REGRESS = \
 	inducing \
 	residual \
 	residual_errors \
+	residual_growth \
 	residual_ddl
 
 ISOLATION := $(sort $(patsubst specs/%.spec,%,$(wildcard specs/*.spec)))

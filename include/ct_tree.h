@@ -75,6 +75,13 @@ extern void ct_ties_destroy(CtTies *ties);
 /* a cell with more rows is opened: its level gains a net of its own */
 #define CT_CELL_ROWS	96
 
+/*
+ * Rows for a pivot where distances are residual ones: in these spaces most
+ * points are far from each other, so nets have no end, and each pivot costs
+ * every scan a distance, while rows are told apart by projection bounds.
+ */
+#define CT_RESIDUAL_CELL	32
+
 /* with boxes, one with more than a leaf's capacity less this share of it */
 #define CT_CELL_ROOM	25
 

@@ -24,10 +24,9 @@
  * these, and what else is known, at most so many are candidates for the basis.
  */
 #define PROBES			8
-#define NEAREST			12
-#define MORE_KNOWN		64
+#define NEAREST			6
 #define MOST_KNOWN		128
-#define OLDEST			512
+#define OLDEST			32
 #define GOOD_REST		0.35
 
 /* rounds in which rows that nothing known explains become candidates */
@@ -217,18 +216,16 @@ fit_known(CtIndex *index, const CtNode *leaf, const double *const *rows,
 	int			probes = Min(n, PROBES);
 	int			nknown;
 	int		   *order = pivots_by_age(index, &nknown);
-	int			limit = 0;
 
 	for (int oldest = OLDEST;; oldest *= 2)
 	{
-		limit = Min(limit + MORE_KNOWN, MOST_KNOWN);
 		for (int probe = 0; probe < probes; probe++)
 			add_near_pivots(index, candidates, rows[probe * n / probes],
-							order, Min(oldest, nknown), limit);
+							order, Min(oldest, nknown), MOST_KNOWN);
 		fit_candidates(candidates, projection, fit);
 		if (is_explained(fit))
 			return;
-		if (oldest >= nknown || limit == MOST_KNOWN)
+		if (oldest >= nknown || candidates->n == MOST_KNOWN)
 			break;
 	}
 	for (int i = 0; i < leaf->basis->n && i < CT_BASIS_SIZE; i++)

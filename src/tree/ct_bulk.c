@@ -32,12 +32,6 @@
 
 #include "ct_bulk.h"
 
-/*
- * Rows for a pivot where distances are residual ones: in these spaces most
- * points are far from each other, so nets have no end, and each pivot costs
- * every scan a distance, while rows are told apart by projection bounds.
- */
-#define RESIDUAL_CELL	32
 
 /* rows that are asked whether a net is possible */
 #define NET_SAMPLE		256
@@ -712,7 +706,7 @@ ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 	Opening		opening = {0};
 	bool		halved = index->routing.boxes &&
 		(bulk->even || leaves <= HALVED_LEAVES);
-	int			limit = Min(n / (index->space.model ? RESIDUAL_CELL : 2),
+	int			limit = Min(n / (index->space.model ? CT_RESIDUAL_CELL : 2),
 							index->routing.capacity / CT_OPEN_SHARE);
 	size_t	   *start;
 	int			step;

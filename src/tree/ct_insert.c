@@ -634,7 +634,8 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		next.link = node.links[node.metas[decision.slot].child];
 		next.link_number = node.metas[decision.slot].child;
 		next.root = node.metas[decision.slot].child_root;
-		may_open = node.radii[decision.slot] > 0.0 && node.boxes == NULL;
+		may_open = node.radii[decision.slot] > 0.0 && node.boxes == NULL &&
+			index->space.model == NULL;
 		if (ins->depth + 1 >= MAX_HEIGHT)
 			ct_page_corrupted(index, step->link.block, "The tree is too high.");
 		root = node.header->height;

@@ -655,7 +655,8 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 	if (nused > CT_MAX_ROOTS - 2)
 		return true;			/* the leaf is due to be divided */
 	level = ct_level_of(&index->shape, farthest) - 1;
-	limit = Min(Min(count / 2, parent.layout->capacity / CT_OPEN_SHARE),
+	limit = Min(Min(count / (index->space.model ? CT_RESIDUAL_CELL : 2),
+					parent.layout->capacity / CT_OPEN_SHARE),
 				CT_MAX_ROOTS - nused);
 	if (parent.boxes)
 	{
