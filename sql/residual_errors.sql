@@ -105,7 +105,18 @@ ANALYZE rer;
 SET enable_sort = off;
 EXPLAIN (COSTS OFF) SELECT id FROM rer ORDER BY pt <~> residual_query('rer', '{1,2,3}') LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT id FROM rer ORDER BY pt <~> residual_query('rer_other', '{1,2,3}') LIMIT 5;
-EXPLAIN (COSTS OFF) SELECT id FROM rer ORDER BY pt <~> (SELECT residual_query('rer_other', '{1,2,3}') OFFSET 0) LIMIT 5;
+-- who cannot know the model takes either of them
+CREATE FUNCTION rer_plan(statement text) RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || statement LOOP
+		RETURN NEXT regexp_replace(line, 'rer_pt(_other)?', 'rer_pt...');
+	END LOOP;
+END;
+$$;
+SELECT * FROM rer_plan($$SELECT id FROM rer ORDER BY pt <~> (SELECT residual_query('rer_other', '{1,2,3}') OFFSET 0) LIMIT 5$$) AS plan;
 -- an index of no use at all is not used
 EXPLAIN (COSTS OFF) SELECT id FROM rer ORDER BY pt <~> residual_query('rer_any', '{1,2,3}') LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT id FROM rer ORDER BY pt4 <~> residual_query('rer_other', '{1,2,3}') LIMIT 5;

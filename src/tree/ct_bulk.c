@@ -605,29 +605,34 @@ open_net(CtBulk *bulk, size_t first, size_t n, size_t far, bool shared,
 }
 
 /*
- * The sketches of a range, by column, or NULL when out of memory.  The caller
- * frees them.
+ * What rows of a range are halved by, by column, or NULL when out of memory.  The
+ * caller frees it.
  */
 static double *
-range_sketches(const CtBulk *bulk, size_t first, size_t n, bool shared)
+range_places(const CtBulk *bulk, size_t first, size_t n, bool shared)
 {
-	int			dims = bulk->index->box_dims;
-	double	   *sketches = malloc(sizeof(double) * dims * n);
+	CtIndex    *index = bulk->index;
+	int			dims = ct_halving_dims(index);
+	double	   *places = malloc(sizeof(double) * dims * n);
 
-	if (sketches == NULL)
+	if (places == NULL)
 		return NULL;
 #pragma omp parallel for num_threads(bulk->nthreads) if (shared) schedule(static)
 	for (size_t i = 0; i < n; i++)
 	{
 		double		point[CT_FRAME_DIMS];
-		double		sketch[CT_BOX_DIMS];
+		double		place[CT_BOX_DIMS];
+		const double *at = point;
 
-		ct_bulk_point(bulk, first + i, point);
-		ct_box_sketch(bulk->index, point, sketch);
+		if (bulk->locations)
+			at = bulk->locations + bulk->order[first + i] * index->meta.dims;
+		else
+			ct_bulk_point(bulk, first + i, point);
+		ct_halving_place(index, at, place);
 		for (int j = 0; j < dims; j++)
-			sketches[j * n + i] = sketch[j];
+			places[j * n + i] = place[j];
 	}
-	return sketches;
+	return places;
 }
 
 /*
@@ -655,18 +660,18 @@ open_evenly(CtBulk *bulk, size_t first, size_t n, bool shared,
 {
 	CtIndex    *index = bulk->index;
 	CtColumns	columns = {bulk->columns, bulk->size, index->space.element,
-	index->box_dims};
+	ct_halving_dims(index)};
 	uint32	   *rows = bulk->target + first;
 	uint16	   *owner = bulk->owner + first;
-	double	   *sketches = NULL;
+	double	   *places = NULL;
 	int			own;
 
-	if (index->coded)
+	if (bulk->columns == NULL)
 	{
-		sketches = range_sketches(bulk, first, n, shared);
-		if (sketches == NULL)
+		places = range_places(bulk, first, n, shared);
+		if (places == NULL)
 			return false;
-		columns.base = (const char *) sketches;
+		columns.base = (const char *) places;
 		columns.stride = n;
 		columns.element = CT_ELEMENT_FLOAT8;
 	}
@@ -676,7 +681,7 @@ open_evenly(CtBulk *bulk, size_t first, size_t n, bool shared,
 		rows[i] = i;
 	ct_halve(&columns, rows, n, opening->limit, shared ? bulk->nthreads : 1,
 			 owner, opening->pivots);
-	free(sketches);
+	free(places);
 	own = owner[0];
 	for (size_t i = 0; i < n; i++)
 		owner[i] = owner[i] == own ? 0 : owner[i] == 0 ? own : owner[i];
@@ -704,8 +709,9 @@ ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 	size_t		far;
 	size_t		leaves = (n - 1) / ct_cell_rows(index) + 1;
 	Opening		opening = {0};
-	bool		halved = index->routing.boxes &&
-		(bulk->even || leaves <= HALVED_LEAVES);
+	bool		halved = (index->routing.boxes && bulk->even) ||
+		((index->routing.boxes || index->space.model) &&
+		 leaves <= HALVED_LEAVES);
 	int			limit = Min(n / (index->space.model ? CT_RESIDUAL_CELL : 2),
 							index->routing.capacity / CT_OPEN_SHARE);
 	size_t	   *start;

@@ -32,7 +32,7 @@
 int
 ct_cell_rows(const CtIndex *index)
 {
-	if (index->routing.boxes)
+	if (index->routing.boxes || index->space.model)
 		return index->leaf.capacity - index->leaf.capacity / CT_CELL_ROOM;
 	return ct_crowded_rows(index);
 }
