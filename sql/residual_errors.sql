@@ -222,7 +222,7 @@ SELECT covertree_create_model('rer', 'matern52', '{0.4}', NULL);
 CREATE INDEX rer_pt ON rer USING covertree (pt float8_residual_ops (model = 'rer'));
 SELECT ct_check('rer'), ct_same('rer', $$residual_query('rer', '{1,2,3}')$$);
 DROP TABLE rer, rer_value, rer_expected;
-DROP FUNCTION rer_outcome;
+DROP FUNCTION rer_outcome, rer_plan;
 
 --
 -- Limits
