@@ -122,6 +122,29 @@ extern bool ct_split_routing(CtIndex *index, CtPin parent_pin, int link,
 							 CtPin pin);
 extern void ct_grow_root(CtIndex *index, CtPin root_pin);
 
+/*
+ * Keeps the `limit` nearest of candidates that come one by one, nearest first.
+ * Returns how many are kept by now, having been `found`.
+ */
+static inline int
+ct_keep_nearest(double *kept, size_t *nearest, int found, int limit,
+				double dist, size_t number)
+{
+	int			rank;
+
+	if (found == limit && !(dist < kept[limit - 1]))
+		return found;
+	rank = found < limit ? found++ : limit - 1;
+	for (; rank > 0 && kept[rank - 1] > dist; rank--)
+	{
+		kept[rank] = kept[rank - 1];
+		nearest[rank] = nearest[rank - 1];
+	}
+	kept[rank] = dist;
+	nearest[rank] = number;
+	return found;
+}
+
 /* ct_basis.c */
 typedef struct CtBasisFit CtBasisFit;
 

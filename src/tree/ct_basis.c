@@ -151,26 +151,14 @@ add_near_pivots(CtIndex *index, Candidates *candidates, const double *row,
 {
 	const CtPivotCopies *pivots = ct_cache_pivots(index);
 	double		dist[NEAREST];
-	int			nearest[NEAREST];
+	size_t		nearest[NEAREST];
 	int			found = 0;
 
 	for (int i = 0; i < n; i++)
-	{
-		double		d = ct_model_place_distance(index->space.model, row,
-												pivots->vectors[order[i]]);
-		int			rank;
-
-		if (found == NEAREST && !(d < dist[NEAREST - 1]))
-			continue;
-		rank = found < NEAREST ? found++ : NEAREST - 1;
-		for (; rank > 0 && dist[rank - 1] > d; rank--)
-		{
-			dist[rank] = dist[rank - 1];
-			nearest[rank] = nearest[rank - 1];
-		}
-		dist[rank] = d;
-		nearest[rank] = order[i];
-	}
+		found = ct_keep_nearest(dist, nearest, found, NEAREST,
+								ct_model_place_distance(index->space.model, row,
+														pivots->vectors[order[i]]),
+								order[i]);
 	for (int i = 0; i < found && candidates->n < limit; i++)
 	{
 		double	   *copy = palloc(sizeof(double) * index->point_size);

@@ -281,21 +281,8 @@ nearest_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
 								   landmarks->size, landmarks->n,
 								   space->model->dims, work->dist);
 	for (size_t i = 0; i < landmarks->n; i++)
-	{
-		double		d = work->dist[i];
-		int			rank;
-
-		if (found == NEAREST && !(d < best[NEAREST - 1]))
-			continue;
-		rank = found < NEAREST ? found++ : NEAREST - 1;
-		for (; rank > 0 && best[rank - 1] > d; rank--)
-		{
-			best[rank] = best[rank - 1];
-			nearest[rank] = nearest[rank - 1];
-		}
-		best[rank] = d;
-		nearest[rank] = landmarks->rows[i];
-	}
+		found = ct_keep_nearest(best, nearest, found, NEAREST, work->dist[i],
+								landmarks->rows[i]);
 	return found;
 }
 
