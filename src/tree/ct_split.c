@@ -226,7 +226,7 @@ spatial_keys(CtIndex *index, const CtNode *node, RootSide *sides, int n)
 			widest = j;
 	for (int i = 0; i < n; i++)
 		sides[i].key = sketches[(size_t) i * dims + widest];
-	pfree(places);
+	pfree(sketches);
 	pfree(point);
 }
 
@@ -564,7 +564,7 @@ group_by_halves(CtIndex *index, const double *points, int n,
 									points + (size_t) pivots[1] * size : pivot,
 									points + (size_t) i * size);
 	}
-	pfree(sketches);
+	pfree(places);
 	pfree(rows);
 	pfree(half);
 }
