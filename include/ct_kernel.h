@@ -61,6 +61,13 @@ typedef enum CtKernelLevel
 /* rows that code_sums() treats at a time, at most */
 #define CT_CODE_ROWS		16
 
+/* queries that the block kernels treat at a time, and most pivots of a basis */
+#define CT_BLOCK			64
+#define CT_BLOCK_BASIS		40
+
+/* queries whose features lie side by side */
+#define CT_PACK				8
+
 /* covariance functions; values are on disk */
 typedef enum CtCovariance
 {
@@ -93,6 +100,14 @@ typedef struct CtCovarianceFunction
 	double		variance;
 	const double *lengthscale;	/* dim of them */
 } CtCovarianceFunction;
+
+/* What bounds need to know of a block of queries by a basis. */
+typedef struct CtBlockQueries
+{
+	const float *shares;		/* number j of query b is shares[j * CT_BLOCK + b] */
+	const float *rests;			/* by query */
+	const float *needed;		/* correlation that a row must be able to reach */
+} CtBlockQueries;
 
 typedef struct CtKernelTable
 {
@@ -165,6 +180,31 @@ typedef struct CtKernelTable
 	 */
 	void		(*grouped_product) (const float *triangle, size_t n,
 									const double *x, double *y);
+
+	/*
+	 * The block kernels.  They serve bounds only: products and sums are of
+	 * float, in any order, and may be rounded once or twice.
+	 *
+	 * block_shares(): products of a triangle as above and the columns of rho,
+	 * element j of query b being rho[j][b], for n rounded up to a multiple of
+	 * four; and of each query the sum of their squares.
+	 *
+	 * block_survivors(): of each of n rows, the queries for which the absolute
+	 * product of shares, plus that of the rests, is not less than needed.  Share
+	 * j of row i is shares[j * stride + i] in units of scales[j].  No more
+	 * pivots than CT_BLOCK_BASIS.
+	 */
+	void		(*block_products) (const double *const *x, size_t n,
+								   const double *const *packs, size_t npacks,
+								   size_t dim, double *products);
+	void		(*block_shares) (const float *triangle, size_t n,
+								 const float *const *rho, float *shares,
+								 float *squares);
+	void		(*block_survivors) (const CtBlockQueries *queries,
+									const int8_t *shares, size_t stride,
+									const float *scales, size_t n,
+									size_t nbasis, const float *rests,
+									uint64_t *survivors);
 
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);

@@ -119,6 +119,7 @@ extern void ct_knn_source_close(CtKnnSource *source);
 extern void ct_knn_run(CtKnn *knn);
 extern void ct_knn_answer(CtKnn *knn, const CtKnnQuery *query, int64 n,
 						  const CtKnnRow *rows);
+extern void ct_knn_start_threads(CtKnn *knn);
 extern void ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query,
 							  const double *point);
 
@@ -129,5 +130,7 @@ extern void ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query,
  */
 extern bool ct_knn_columns_can(const CtKnn *knn);
 extern void ct_knn_columns(CtKnn *knn);
+extern bool ct_knn_residual_can(const CtKnn *knn);
+extern void ct_knn_residual(CtKnn *knn);
 
 #endif							/* CT_KNN_H */

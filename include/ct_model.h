@@ -148,6 +148,11 @@ extern double ct_model_correlation(const CtModel *model,
 								   const CtKernelTable *kernels,
 								   const double *x, const double *y);
 
+/* The same where the covariance and the product of features are known. */
+extern double ct_model_correlation_of(const CtModel *model, const double *x,
+									  const double *y, double covariance,
+									  double product);
+
 /* The same for x and each of n records y. */
 extern void ct_model_correlations(const CtModel *model,
 								  const CtKernelTable *kernels,

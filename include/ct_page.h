@@ -216,6 +216,7 @@ extern void ct_node_group_distances(CtIndex *index, const CtNode *node,
 									const double *query, double *dist);
 extern void ct_node_new_version(CtNode *parent, int link, CtNode *child);
 extern void ct_node_projection(const CtNode *node, CtProjection *projection);
+extern void ct_node_row_shares(const CtNode *node, CtRowShares *rows);
 extern void ct_node_put_shares(CtNode *node, int slot, const CtShares *shares);
 extern bool ct_node_admits(const CtNode *node, const CtShares *shares);
 extern void ct_node_admit(CtNode *node, const CtShares *shares, float ahead);
@@ -314,6 +315,9 @@ extern double ct_vector_shape_distance(CtIndex *index, CtLocator locator,
 extern void ct_vector_location(CtIndex *index, CtLocator locator,
 							   double *location);
 extern void ct_vector_read(CtIndex *index, CtLocator locator, double *point);
+extern void ct_vector_read_records(CtIndex *index, int n,
+								   const CtLocator *locators,
+								   double *const *records);
 extern double ct_vector_cover_distance(CtIndex *index, CtLocator locator,
 									   const double *query);
 extern double ct_pivot_correlation(CtIndex *index, CtLocator locator,

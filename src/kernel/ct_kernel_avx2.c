@@ -258,6 +258,31 @@ share_vector(const int8_t *shares)
 
 #include "ct_kernel_shares.h"
 
+/* no other function of this file may know of FMA */
+#define BLOCK_TARGET	__attribute__((target("avx2,fma")))
+#define BLOCK_LANES		8
+#define BLOCK_VECTORS	2
+typedef __m256 BlockVector;
+#define block_set(x)			_mm256_set1_ps(x)
+#define block_load(p)			_mm256_loadu_ps(p)
+#define block_store(p, v)		_mm256_storeu_ps(p, v)
+#define block_fma(a, b, c)		_mm256_fmadd_ps(a, b, c)
+#define block_abs(v)			_mm256_andnot_ps(_mm256_set1_ps(-0.0f), v)
+#define block_reaches(a, b) \
+	((unsigned int) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)))
+#define PRODUCT_LANES	4
+#define PRODUCT_ROWS	4
+#define PRODUCT_TALL	4
+#define PRODUCT_PACKS	1
+#define PRODUCT_VECTORS	2
+typedef __m256d ProductVector;
+#define product_set(x)			_mm256_set1_pd(x)
+#define product_load(p)			_mm256_loadu_pd(p)
+#define product_store(p, v)		_mm256_storeu_pd(p, v)
+#define product_fma(a, b, c)	_mm256_fmadd_pd(a, b, c)
+
+#include "ct_kernel_block.h"
+
 /* add the squares of up to four differences, from number j on */
 CT_INLINE CT_TARGET Vector
 add_squares_some(Vector sum, const double *q, const void *x,
@@ -452,6 +477,9 @@ const CtKernelTable ct_kernel_avx2 = {
 	.code_sums = code_sums,
 	.quantize = quantize,
 	.grouped_product = grouped_product,
+	.block_products = block_products,
+	.block_shares = block_shares,
+	.block_survivors = block_survivors,
 	.argmin_f64 = argmin_f64_avx2,
 	.count_f64 = count_f64,
 	.choose_f64 = choose_f64,

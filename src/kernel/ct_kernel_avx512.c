@@ -239,6 +239,29 @@ share_vector(const int8_t *shares)
 
 #include "ct_kernel_shares.h"
 
+#define BLOCK_TARGET	CT_TARGET
+#define BLOCK_LANES		16
+#define BLOCK_VECTORS	4
+typedef __m512 BlockVector;
+#define block_set(x)			_mm512_set1_ps(x)
+#define block_load(p)			_mm512_loadu_ps(p)
+#define block_store(p, v)		_mm512_storeu_ps(p, v)
+#define block_fma(a, b, c)		_mm512_fmadd_ps(a, b, c)
+#define block_abs(v)			_mm512_abs_ps(v)
+#define block_reaches(a, b)		_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ)
+#define PRODUCT_LANES	8
+#define PRODUCT_ROWS	6
+#define PRODUCT_TALL	8
+#define PRODUCT_PACKS	4
+#define PRODUCT_VECTORS	4
+typedef __m512d ProductVector;
+#define product_set(x)			_mm512_set1_pd(x)
+#define product_load(p)			_mm512_loadu_pd(p)
+#define product_store(p, v)		_mm512_storeu_pd(p, v)
+#define product_fma(a, b, c)	_mm512_fmadd_pd(a, b, c)
+
+#include "ct_kernel_block.h"
+
 /* add the squares of up to eight differences, from number j on */
 CT_INLINE CT_TARGET Vector
 add_squares_some(Vector sum, const double *q, const void *x,
@@ -423,6 +446,9 @@ const CtKernelTable ct_kernel_avx512 = {
 	.code_sums = code_sums,
 	.quantize = quantize,
 	.grouped_product = grouped_product,
+	.block_products = block_products,
+	.block_shares = block_shares,
+	.block_survivors = block_survivors,
 	.argmin_f64 = argmin_f64_avx512,
 	.count_f64 = count_f64,
 	.choose_f64 = choose_f64,

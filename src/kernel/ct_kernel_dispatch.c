@@ -18,6 +18,7 @@
 #include <cpuid.h>
 
 /* CPUID leaf 1, ECX */
+#define CPU_FMA				(1U << 12)
 #define CPU_OSXSAVE			(1U << 27)
 #define CPU_AVX				(1U << 28)
 
@@ -52,15 +53,17 @@ detect_level(void)
 				ecx,
 				edx;
 	unsigned int saved;
+	bool		fma;
 
 	if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) ||
 		(ecx & (CPU_OSXSAVE | CPU_AVX)) != (CPU_OSXSAVE | CPU_AVX))
 		return CT_KERNEL_SCALAR;
+	fma = (ecx & CPU_FMA) != 0;
 
 	saved = read_xcr0();
 	if ((saved & SAVED_YMM) != SAVED_YMM ||
 		!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
-		(ebx & CPU_AVX2) == 0)
+		(ebx & CPU_AVX2) == 0 || !fma)
 		return CT_KERNEL_SCALAR;
 
 	if ((saved & SAVED_ZMM) != SAVED_ZMM ||

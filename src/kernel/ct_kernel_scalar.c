@@ -426,6 +426,29 @@ code_sums(const int16_t *query, const uint8_t *codes, size_t stride,
 		}
 }
 
+#define BLOCK_TARGET
+#define BLOCK_LANES		1
+#define BLOCK_VECTORS	2
+typedef float BlockVector;
+#define block_set(x)			(x)
+#define block_load(p)			(*(p))
+#define block_store(p, v)		(*(p) = (v))
+#define block_fma(a, b, c)		((a) * (b) + (c))
+#define block_abs(v)			fabsf(v)
+#define block_reaches(a, b)		((unsigned int) ((a) >= (b)))
+#define PRODUCT_LANES	1
+#define PRODUCT_ROWS	2
+#define PRODUCT_TALL	2
+#define PRODUCT_PACKS	1
+#define PRODUCT_VECTORS	8
+typedef double ProductVector;
+#define product_set(x)			(x)
+#define product_load(p)			(*(p))
+#define product_store(p, v)		(*(p) = (v))
+#define product_fma(a, b, c)	((a) * (b) + (c))
+
+#include "ct_kernel_block.h"
+
 const CtKernelTable ct_kernel_scalar = {
 	.level = CT_KERNEL_SCALAR,
 	.name = "scalar",
@@ -438,6 +461,9 @@ const CtKernelTable ct_kernel_scalar = {
 	.code_sums = code_sums,
 	.quantize = quantize,
 	.grouped_product = grouped_product,
+	.block_products = block_products,
+	.block_shares = block_shares,
+	.block_survivors = block_survivors,
 	.argmin_f64 = argmin_f64_scalar,
 	.count_f64 = count_f64,
 	.choose_f64 = choose_f64,

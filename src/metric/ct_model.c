@@ -489,9 +489,9 @@ ct_model_place_distance(const CtModel *model, const double *x, const double *y)
  * whose features.  The roots of p are multiplied, so that the product stays
  * within range.
  */
-static double
-correlation_of(const CtModel *model, const double *x, const double *y,
-			   double covariance, double product)
+double
+ct_model_correlation_of(const CtModel *model, const double *x, const double *y,
+						double covariance, double product)
 {
 	size_t		dims = model->dims;
 	double		rho;
@@ -512,9 +512,9 @@ ct_model_correlation(const CtModel *model, const CtKernelTable *kernels,
 {
 	size_t		features = model->dims + 1;
 
-	return correlation_of(model, x, y, ct_model_covariance(model, x, y),
-						  kernels->dot_f64(x + features, y + features,
-										   model->m));
+	return ct_model_correlation_of(model, x, y, ct_model_covariance(model, x, y),
+								   kernels->dot_f64(x + features, y + features,
+													model->m));
 }
 
 /*
@@ -543,8 +543,8 @@ finish_correlations(const CtModel *model, const CtKernelTable *kernels,
 			for (size_t i = 0; i < n; i++)
 				covariances[i] = ct_model_covariance(model, x[row], y[i]);
 		for (size_t i = 0; i < n; i++)
-			rho[i] = correlation_of(model, x[row], y[i], covariances[i],
-									rho[i]);
+			rho[i] = ct_model_correlation_of(model, x[row], y[i],
+											 covariances[i], rho[i]);
 	}
 }
 

@@ -389,6 +389,18 @@ ct_node_projection(const CtNode *node, CtProjection *projection)
 	projection->norm = node->basis->norm;
 }
 
+/* What a residual leaf says of its rows. */
+void
+ct_node_row_shares(const CtNode *node, CtRowShares *rows)
+{
+	rows->nbasis = Min(node->basis->n, CT_BASIS_SIZE);
+	rows->shares = node->shares;
+	rows->scales = node->basis->scales;
+	rows->stride = node->layout->capacity;
+	rows->rests = node->rests;
+	rows->error = node->basis->error;
+}
+
 /* Makes the unit of a column of shares so large that it can hold share. */
 static void
 coarsen_column(CtNode *node, int column, float share)

@@ -439,6 +439,29 @@ read_part(CtIndex *index, Reader *reader, CtLocator locator, int part)
 	return page;
 }
 
+/*
+ * Copies a vector as it is stored.  False, as read_vector() returns NULL, if it is
+ * gone.
+ */
+static bool
+copy_vector(CtIndex *index, Reader *reader, CtLocator locator,
+			const Place *place, char *to)
+{
+	size_t		done = 0;
+
+	for (int part = place->first; part <= place->last; part++)
+	{
+		Page		page = read_part(index, reader, locator, part);
+		size_t		size = piece_size(index, place, part, done);
+
+		if (page == NULL)
+			return false;
+		memcpy(to + done, piece_at(index, page, place, part), size);
+		done += size;
+	}
+	return true;
+}
+
 /* a vector that does not stand on one page is put together here */
 static char *assembled;
 static size_t assembled_size;
@@ -446,8 +469,6 @@ static size_t assembled_size;
 static const void *
 assemble(CtIndex *index, Reader *reader, CtLocator locator, const Place *place)
 {
-	size_t		done = 0;
-
 	if (assembled_size < index->vector_bytes)
 	{
 		if (assembled)
@@ -457,17 +478,17 @@ assemble(CtIndex *index, Reader *reader, CtLocator locator, const Place *place)
 		assembled = MemoryContextAlloc(TopMemoryContext, index->vector_bytes);
 		assembled_size = index->vector_bytes;
 	}
-	for (int part = place->first; part <= place->last; part++)
-	{
-		Page		page = read_part(index, reader, locator, part);
-		size_t		size = piece_size(index, place, part, done);
-
-		if (page == NULL)
-			return NULL;
-		memcpy(assembled + done, piece_at(index, page, place, part), size);
-		done += size;
-	}
+	if (!copy_vector(index, reader, locator, place, assembled))
+		return NULL;
 	return assembled;
+}
+
+static void
+check_slot(CtIndex *index, CtLocator locator)
+{
+	if (locator.slot >= index->vectors_per_group)
+		ct_page_corrupted(index, locator.block,
+						  "An entry's vector is not there.");
 }
 
 /*
@@ -481,9 +502,7 @@ read_vector(CtIndex *index, Reader *reader, CtLocator locator)
 	Place		place = place_of(index, locator.slot);
 	Page		page;
 
-	if (locator.slot >= index->vectors_per_group)
-		ct_page_corrupted(index, locator.block,
-						  "An entry's vector is not there.");
+	check_slot(index, locator);
 	if (place.first != place.last)
 		return assemble(index, reader, locator, &place);
 	page = read_part(index, reader, locator, place.first);
@@ -505,6 +524,30 @@ ct_vector_read(CtIndex *index, CtLocator locator, double *point)
 	else
 		for (int j = 0; j < index->point_size; j++)
 			point[j] = ((const float *) from)[j];
+	close_reader(&reader);
+}
+
+/*
+ * Reads n records of a residual index.  Those that stand side by side are read
+ * with one look at each page; locators should be in order.  Zeroes where a vector
+ * is gone.
+ */
+void
+ct_vector_read_records(CtIndex *index, int n, const CtLocator *locators,
+					   double *const *records)
+{
+	Reader		reader = {CT_NO_PIN};
+
+	Assert(index->space.element == CT_ELEMENT_FLOAT8);
+	for (int i = 0; i < n; i++)
+	{
+		Place		place = place_of(index, locators[i].slot);
+
+		check_slot(index, locators[i]);
+		if (!copy_vector(index, &reader, locators[i], &place,
+						 (char *) records[i]))
+			memset(records[i], 0, index->vector_bytes);
+	}
 	close_reader(&reader);
 }
 

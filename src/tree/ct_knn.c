@@ -142,6 +142,31 @@ run_scans(CtKnn *knn)
 	ct_knn_source_close(source);
 }
 
+/* -------- threads -------- */
+
+static void
+stop_threads(void *arg)
+{
+	ct_threads_stop();
+}
+
+/*
+ * Starts the threads.  They end with the current memory context, so also when
+ * an error ends the search.
+ */
+void
+ct_knn_start_threads(CtKnn *knn)
+{
+	MemoryContextCallback *callback;
+
+	if (knn->nthreads == 1)
+		return;
+	callback = palloc0(sizeof(MemoryContextCallback));
+	callback->func = stop_threads;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	ct_threads_start(knn->nthreads);
+}
+
 /* -------- choice of the engine -------- */
 
 /* Answers all queries. */
@@ -153,6 +178,11 @@ ct_knn_run(CtKnn *knn)
 	if (knn->index->meta.dims > 0 && ct_knn_columns_can(knn))
 	{
 		ct_knn_columns(knn);
+		return;
+	}
+	if (knn->index->meta.dims > 0 && ct_knn_residual_can(knn))
+	{
+		ct_knn_residual(knn);
 		return;
 	}
 	if (knn->index->meta.dims > 0)

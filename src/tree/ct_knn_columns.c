@@ -101,24 +101,6 @@ typedef struct Engine
 
 /* -------- threads -------- */
 
-/* Ends the threads also when an error ends the search. */
-static void
-stop_threads(void *arg)
-{
-	ct_threads_stop();
-}
-
-static void
-start_threads(Engine *engine)
-{
-	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
-
-	callback->func = stop_threads;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
-	ct_threads_start(engine->knn->nthreads);
-	engine->threads = true;
-}
-
 static void
 create_workers(Engine *engine)
 {
@@ -215,7 +197,10 @@ ask_all(Engine *engine, int n)
 	instr_time	start;
 
 	if (shared && !engine->threads)
-		start_threads(engine);
+	{
+		ct_knn_start_threads(engine->knn);
+		engine->threads = true;
+	}
 	INSTR_TIME_SET_CURRENT(start);
 #pragma omp parallel num_threads(engine->knn->nthreads) if (shared) reduction(||:full)
 	{

@@ -861,18 +861,6 @@ glance_at_leaves(CtSearch *search, Branch *branch)
 	}
 }
 
-/* What a residual leaf says of its rows. */
-static void
-row_shares(const CtNode *node, CtRowShares *rows)
-{
-	rows->nbasis = Min(node->basis->n, CT_BASIS_SIZE);
-	rows->shares = node->shares;
-	rows->scales = node->basis->scales;
-	rows->stride = node->layout->capacity;
-	rows->rests = node->rests;
-	rows->error = node->basis->error;
-}
-
 /*
  * Computes the query's shares by the basis of a leaf, whose pivots'
  * correlations are in search->rho.  Keeps a copy of the basis for other scans.
@@ -896,7 +884,7 @@ projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 {
 	CtRowShares rows;
 
-	row_shares(node, &rows);
+	ct_node_row_shares(node, &rows);
 	ct_projection_bounds(&search->space, visit->shares, &rows, cursor->n,
 						 search->bounds);
 	for (int i = 0; i < cursor->n; i++)
@@ -945,7 +933,7 @@ put_off(CtSearch *search, const CtNode *node, const PageVisit *visit)
 		if (put_back(search, node->header->version, visit, key, LEAF_GLANCED))
 			return true;
 	}
-	row_shares(node, &rows);
+	ct_node_row_shares(node, &rows);
 	key = ct_projection_least(&search->space, visit->shares, &rows,
 							  node->header->nentries, search->bounds);
 	return put_back(search, node->header->version, visit, key, LEAF_BOUNDED);

@@ -1,0 +1,609 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_block.c
+ *	  Neighbours of blocks of points in a residual space (ct_block.h).
+ *
+ * Of a point, cut is a correlation that no wanted row is below.  A pair of a
+ * point and a row goes through up to three sieves, each dearer and finer:
+ *
+ * 1. Shares.  As in ct_projection.c, but in float and with FMA, for all points
+ *	  of the block at once.  Correlations with landmarks come from sieve 2,
+ *	  whose error is added to the slack, and are rounded to float.  With n
+ *	  pivots, the product of M and rho in float has an error of at most
+ *	  (n + 2) 1.01 2^-24 |M|_F |rho|, rounding of rho included, and |rho| <=
+ *	  sqrt(n).  So that of the point's shares is
+ *
+ *			h_q = |M|_F sqrt(n) (slack + (n + 2) 1.01 2^-24).
+ *
+ *	  |beta_q| comes from a sum of n squares in float, with a relative error
+ *	  below n 2^-24 < NORM_ERROR.  In e_q, SQUARE_ERROR covers the roundings of
+ *	  1 - |beta|^2.  The product of shares in float has the error that
+ *	  ct_projection.c states for it; FMA saves roundings.  What is needed is
+ *	  lowered by REACH_ERROR for the last operations, whose operands are below
+ *	  2 + h.
+ *
+ * 2. Products.  rho~ = (k - s) a_q a_x, where s is the product of features in
+ *	  any order with FMA, and a = 1 / sqrt(p) as computed.  The canonical
+ *	  product, that of the reported distance, has an error of at most
+ *	  g(m / 16 + 8) |v_q| |v_x|, this one g(m + 1) |v_q| |v_x|.  Where p is above
+ *	  its floor, |v|^2 <= (variance + nugget) (1 + g(m)), for p is what is left of
+ *	  variance + nugget.  So rho~ is within
+ *
+ *			PRODUCT_UNITS(m) 2^-53 (variance + nugget) a_q a_x + 16 2^-53
+ *
+ *	  of the reported correlation.  (k has the same bits in both, and the rest
+ *	  are relative errors of numbers that are 1 at most, or clamped to 1.)
+ *	  Where p is at its floor, a is taken as infinite, and nothing is ruled out.
+ *
+ * 3. The reported distance, by the operator's own operations.
+ *
+ * cut: the k-th distance found so far is d.  A row with |rho| < 1 - d^2 - 16 u
+ * has 1 - |rho| > d^2 + 15 u as computed, and a root above d: these are numbers
+ * up to 1, whose roots grow by at least half of what they grow by.
+ *
+ * IDENTIFICATION
+ *	  src/metric/ct_block.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+#include <string.h>
+
+#include "ct_block.h"
+
+#define UNIT				0x1p-53
+#define FLOAT_UNIT			0x1p-24f
+#define NORM_ERROR			4e-6f
+#define SQUARE_ERROR		1e-6f
+#define REACH_ERROR			4e-6f
+#define PRODUCT_UNITS(m)	(1.1 * (m) + 64.0)
+
+/* landmarks that are multiplied together; PRODUCTS has room for them */
+#define LANDMARK_BATCH		24
+
+/* classes of points differ by so much in what cut is */
+#define CLASS_WIDTH			0.06
+
+/*
+ * Pairs of a pack of points go through the second sieve if it has so many
+ * rows, and so many of the pack's points pair with a row on average.
+ */
+#define SIEVE_ROWS			4
+#define SIEVE_POINTS		3
+
+/* columns of coordinates are multiples of this */
+#define COLUMN_UNIT			8
+
+#define CT_BLOCK_DIMS		2000
+
+/* of LANDMARK_BATCH landmarks and a block, or of a leaf's rows and a pack */
+#define PRODUCTS			(CT_BLOCK_ROWS * CT_PACK)
+
+/* more than any correlation */
+#define OUT_OF_REACH		10.0f
+
+struct CtBlockWork
+{
+	float	   *rho;			/* with landmarks: CT_BLOCK for each */
+	float		shares[CT_BLOCK_BASIS * CT_BLOCK];
+	float		squares[CT_BLOCK];
+	float		rests[CT_BLOCK];
+	float		needed[CT_BLOCK];
+	uint16_t	lists[CT_BLOCK][CT_BLOCK_ROWS];
+	int			nlists[CT_BLOCK];
+	const double *vectors[CT_BLOCK_ROWS];
+	double		products[PRODUCTS];
+	double		covariances[CT_BLOCK_ROWS];
+	double	   *columns;		/* dims columns of CT_BLOCK_ROWS coordinates */
+	double		memory[];
+};
+
+static CtCovarianceFunction
+function_of(const CtModel *model)
+{
+	CtCovarianceFunction function = {
+		.kind = (CtCovariance) model->covariance,
+		.dim = model->dims,
+		.variance = model->variance,
+		.lengthscale = ct_model_lengthscale(model)
+	};
+
+	return function;
+}
+
+static inline const double *
+features_of(const CtModel *model, const double *record)
+{
+	return record + model->dims + 1;
+}
+
+/* 1 / sqrt(p), or infinity where p may be more than what is left */
+static double
+scale_of(const CtModel *model, const double *record)
+{
+	double		p = record[model->dims];
+
+	return p > CT_MIN_RESIDUAL * model->variance ? 1.0 / sqrt(p) : INFINITY;
+}
+
+/* What the error of a product is multiplied with; see sieve 2. */
+static double
+product_error(const CtModel *model)
+{
+	return PRODUCT_UNITS(model->m) * UNIT * (model->variance + model->nugget);
+}
+
+/* -------- memory -------- */
+
+size_t
+ct_block_size(const CtModel *model)
+{
+	return ((size_t) model->m + model->dims) * CT_BLOCK;
+}
+
+void
+ct_block_prepare(const CtModel *model, CtBlock *block)
+{
+	size_t		dims = model->dims;
+
+	block->places = block->memory + (size_t) model->m * CT_BLOCK;
+	for (int b = 0; b < CT_BLOCK; b++)
+	{
+		/* after the last point come copies of the first */
+		const double *record = block->points[b < block->n ? b : 0]->record;
+		const double *features = features_of(model, record);
+		double	   *pack = block->memory +
+			(size_t) (b / CT_PACK) * model->m * CT_PACK;
+
+		block->packs[b / CT_PACK] = pack;
+		for (size_t i = 0; i < model->m; i++)
+			pack[i * CT_PACK + b % CT_PACK] = features[i];
+		for (size_t j = 0; j < dims; j++)
+			block->places[j * CT_BLOCK + b] = record[j];
+		block->scale[b] = scale_of(model, record);
+	}
+}
+
+size_t
+ct_block_work_bytes(const CtModel *model, size_t nlandmarks)
+{
+	return sizeof(CtBlockWork) +
+		sizeof(double) * model->dims * CT_BLOCK_ROWS +
+		sizeof(float) * (nlandmarks + 1) * CT_BLOCK;
+}
+
+/* Divides the memory of a thread. */
+static void
+work_begin(const CtModel *model, CtBlockWork *work)
+{
+	work->columns = work->memory;
+	work->rho = (float *) (work->columns + (size_t) model->dims * CT_BLOCK_ROWS);
+}
+
+/* -------- what a point has found -------- */
+
+static inline bool
+is_farther(const CtNeighbour *a, const CtNeighbour *b)
+{
+	return a->dist != b->dist ? a->dist > b->dist : a->key > b->key;
+}
+
+void
+ct_block_point_init(const CtSpace *space, double min_variance,
+					const double *record, uint64_t self, int k,
+					CtNeighbour *found, int *seeds, CtBlockPoint *point)
+{
+	point->record = record;
+	point->self = self;
+	point->k = k;
+	point->nfound = 0;
+	point->found = found;
+	point->cut = -1.0;
+	point->seed_dist = INFINITY;
+	point->nseeds = 0;
+	point->seeds = seeds;
+	ct_block_point_admit(space, min_variance, point);
+}
+
+/* The slack of a point towards rows and landmarks that have no less variance. */
+void
+ct_block_point_admit(const CtSpace *space, double min_variance,
+					 CtBlockPoint *point)
+{
+	const CtModel *model = space->model;
+	double		least = fmin(min_variance, model->variance);
+	double		slack = ct_model_slack(model, point->record[model->dims], least) +
+		product_error(model) * scale_of(model, point->record) / sqrt(least) +
+		16.0 * UNIT;
+
+	/* correlations do not differ by more than 2 */
+	point->slack = slack < 2.0 ? slack : 2.0;
+}
+
+static void
+sift_up(CtNeighbour *heap, int at, const CtNeighbour *item)
+{
+	while (at > 0 && is_farther(item, &heap[(at - 1) / 2]))
+	{
+		heap[at] = heap[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	heap[at] = *item;
+}
+
+/* Puts item in the place of the first of n. */
+static void
+sift_down(CtNeighbour *heap, int n, const CtNeighbour *item)
+{
+	int			at = 0;
+
+	for (;;)
+	{
+		int			child = 2 * at + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && is_farther(&heap[child + 1], &heap[child]))
+			child++;
+		if (!is_farther(&heap[child], item))
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	heap[at] = *item;
+}
+
+static void
+consider(CtBlockPoint *point, double rho, uint64_t key)
+{
+	CtNeighbour item = {ct_correlation_distance(rho), key};
+	double		worst;
+
+	if (key >> 16 == point->self >> 16)
+		return;
+	if (point->nfound < point->k)
+		sift_up(point->found, point->nfound++, &item);
+	else if (is_farther(&point->found[0], &item))
+		sift_down(point->found, point->nfound, &item);
+	if (point->nfound < point->k)
+		return;
+	worst = point->found[0].dist;
+	point->cut = 1.0 - worst * worst * (1.0 + 8.0 * UNIT) - 16.0 * UNIT;
+}
+
+void
+ct_block_sort(CtBlockPoint *point)
+{
+	for (int n = point->nfound - 1; n > 0; n--)
+	{
+		CtNeighbour last = point->found[n];
+
+		point->found[n] = point->found[0];
+		sift_down(point->found, n, &last);
+	}
+}
+
+int
+ct_block_point_class(const CtBlockPoint *point)
+{
+	int			class = 0;
+
+	while (class < CT_BLOCK_CLASSES - 1 &&
+		   point->cut >= CLASS_WIDTH * (class + 1))
+		class++;
+	return class;
+}
+
+/* -------- seeds -------- */
+
+void
+ct_block_choose_seeds(const CtBlockRows *rows, int n, CtBlockPoint *point,
+					  double *dist)
+{
+	const CtModel *model = rows->space->model;
+	const CtKernelTable *kernels = rows->space->kernels;
+	double		place[CT_BLOCK_DIMS];
+
+	for (size_t j = 0; j < model->dims; j++)
+		place[j] = point->record[j] / ct_model_lengthscale(model)[j];
+	kernels->l2_columns_f64(place, rows->centres, rows->nleaves,
+							rows->nleaves, model->dims, dist);
+	point->nseeds = 0;
+	while (point->nseeds < n && (size_t) point->nseeds < rows->nleaves)
+	{
+		size_t		best = kernels->argmin_f64(dist, rows->nleaves);
+
+		if (point->nseeds == 0)
+		{
+			if (point->nfound == point->k && !(dist[best] < point->seed_dist))
+				return;
+			point->seed_dist = dist[best];
+		}
+		point->seeds[point->nseeds++] = (int) best;
+		dist[best] = INFINITY;
+	}
+}
+
+/* Sets or takes away the pairs of points and rows of their seeds. */
+static void
+set_seeds(const CtBlockRows *rows, CtBlock *block, bool set)
+{
+	for (int b = 0; b < block->n; b++)
+		for (int s = 0; s < block->points[b]->nseeds; s++)
+		{
+			const CtBlockLeaf *leaf =
+				&rows->leaves[block->points[b]->seeds[s]];
+
+			for (size_t i = leaf->first; i < leaf->first + leaf->n; i++)
+				if (!set)
+					block->pairs[i] &= ~(UINT64_C(1) << b);
+				else if (rows->keys[i] != CT_NO_KEY)
+					block->pairs[i] |= UINT64_C(1) << b;
+		}
+}
+
+void
+ct_block_pair_seeds(const CtBlockRows *rows, CtBlock *block)
+{
+	for (size_t l = 0; l < rows->nleaves; l++)
+		memset(block->pairs + rows->leaves[l].first, 0,
+			   sizeof(uint64_t) * rows->leaves[l].n);
+	set_seeds(rows, block, true);
+}
+
+/* -------- the first sieve -------- */
+
+/* Correlations of n landmarks, of which number first is the first, and block. */
+static void
+correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
+					CtBlockWork *work, size_t first, size_t n)
+{
+	const CtModel *model = rows->space->model;
+	CtCovarianceFunction function = function_of(model);
+	size_t		npacks = (block->n + CT_PACK - 1) / CT_PACK;
+	size_t		points = npacks * CT_PACK;
+
+	for (size_t i = 0; i < n; i++)
+		work->vectors[i] = features_of(model, rows->landmarks[first + i]);
+	rows->space->kernels->block_products(work->vectors, n, block->packs, npacks,
+										 model->m, work->products);
+	for (size_t i = 0; i < n; i++)
+	{
+		const double *landmark = rows->landmarks[first + i];
+		const double *products = work->products + i * points;
+		float	   *rho = work->rho + (first + i) * CT_BLOCK;
+		double		scale = 1.0 / sqrt(landmark[model->dims]);
+
+		rows->space->kernels->covariances(&function, landmark, block->places,
+										  CT_BLOCK, points, work->covariances);
+		for (size_t b = 0; b < points; b++)
+		{
+			double		value = (work->covariances[b] - products[b]) *
+				(scale * block->scale[b]);
+
+			/* infinite or NaN where the slack is 2, and anything will do */
+			rho[b] = (float) (value > 1.0 ? 1.0 : value >= -1.0 ? value : -1.0);
+		}
+		for (size_t b = points; b < CT_BLOCK; b++)
+			rho[b] = 0.0f;
+	}
+}
+
+/* What the basis of a leaf with n pivots says of point b. */
+static bool
+weigh_point(const CtBlockLeaf *leaf, const CtBlockPoint *point,
+			CtBlockWork *work, int b)
+{
+	int			n = leaf->basis.n;
+	float		row_error = leaf->shares.error;
+	float		error = (float) (leaf->basis.norm * sqrt(n) * (1.0 + 1e-6) *
+								 (point->slack + (n + 2) * 1.01 * FLOAT_UNIT));
+	float		norm = sqrtf(work->squares[b]);
+	float		least = norm * (1.0f - NORM_ERROR) - error;
+	float		length = norm * (1.0f + NORM_ERROR) + error;
+	float		rest = 1.0f;
+	float		reach;
+
+	if (least > 0.0f)
+		rest = sqrtf(1.0f - (least < 1.0f ? least * least : 1.0f) + SQUARE_ERROR);
+	reach = error * (1.0f + row_error) + row_error * length +
+		error * row_error + 4 * n * FLOAT_UNIT * length * (1.0f + row_error);
+	work->rests[b] = rest;
+	work->needed[b] = (float) (point->cut - point->slack) - reach - REACH_ERROR;
+	return length + rest * leaf->most_rest >= work->needed[b];
+}
+
+/* Pairs the rows of a leaf with those points for which bounds allow it. */
+static void
+pair_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+		  CtBlockWork *work)
+{
+	const CtKernelTable *kernels = rows->space->kernels;
+	CtBlockQueries queries = {work->shares, work->rests, work->needed};
+	uint64_t   *pairs = block->pairs + leaf->first;
+	uint64_t	all = ~UINT64_C(0) >> (CT_BLOCK - block->n);
+	const float *rho[CT_BLOCK_BASIS];
+	int			n = leaf->basis.n;
+	bool		any = n == 0;
+
+	for (int i = 0; i < CT_BLOCK_BASIS; i++)
+		rho[i] = work->rho + (i < n ? (size_t) leaf->pivots[i] : 0) * CT_BLOCK;
+	if (n > 0)
+		kernels->block_shares(leaf->basis.inverse, n, rho, work->shares,
+							  work->squares);
+	for (int b = 0; b < block->n && n > 0; b++)
+		any = weigh_point(leaf, block->points[b], work, b) || any;
+	if (!any)
+	{
+		memset(pairs, 0, sizeof(uint64_t) * leaf->n);
+		return;
+	}
+	if (n > 0)
+		kernels->block_survivors(&queries, leaf->shares.shares,
+								 leaf->shares.stride, leaf->shares.scales,
+								 leaf->n, n, leaf->shares.rests, pairs);
+	for (int i = 0; i < leaf->n; i++)
+		pairs[i] = rows->keys[leaf->first + i] == CT_NO_KEY ? 0 :
+			n > 0 ? pairs[i] & all : all;
+}
+
+void
+ct_block_pair_rows(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
+{
+	work_begin(rows->space->model, work);
+	for (size_t from = 0; from < rows->nlandmarks; from += LANDMARK_BATCH)
+		correlate_landmarks(rows, block, work, from,
+							rows->nlandmarks - from < LANDMARK_BATCH ?
+							rows->nlandmarks - from : LANDMARK_BATCH);
+	for (int b = block->n; b < CT_BLOCK; b++)
+	{
+		work->rests[b] = 0.0f;
+		work->needed[b] = OUT_OF_REACH;
+	}
+	for (size_t l = 0; l < rows->nleaves; l++)
+		pair_leaf(rows, block, &rows->leaves[l], work);
+	set_seeds(rows, block, false);
+}
+
+/* -------- the second sieve -------- */
+
+/* The bits of a pack's points that a product rules out. */
+static uint64_t
+ruled_out(const CtBlock *block, const CtBlockWork *work, int first,
+		  double error, double scale, const double *products)
+{
+	uint64_t	out = 0;
+
+	for (int b = first; b < first + CT_PACK && b < block->n; b++)
+	{
+		double		both = scale * block->scale[b];
+		double		rho = fabs(work->covariances[b - first] -
+							   products[b - first]) * both;
+
+		if (rho + error * both + 16.0 * UNIT < block->points[b]->cut)
+			out |= UINT64_C(1) << b;
+	}
+	return out;
+}
+
+/*
+ * Takes away the pairs of a leaf's rows and a pack of points that products rule
+ * out, if there are enough of them for this to pay.
+ */
+static void
+sieve_pack(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+		   int pack, CtBlockWork *work)
+{
+	const CtModel *model = rows->space->model;
+	const CtKernelTable *kernels = rows->space->kernels;
+	CtCovarianceFunction function = function_of(model);
+	double		error = product_error(model);
+	size_t		list[CT_BLOCK_ROWS];
+	int			n = 0;
+	int			npairs = 0;
+
+	for (size_t i = leaf->first; i < leaf->first + leaf->n; i++)
+	{
+		uint64_t	some = block->pairs[i] >> (pack * CT_PACK) & 0xFF;
+
+		if (some == 0)
+			continue;
+		work->vectors[n] = features_of(model, rows->records[i]);
+		list[n++] = i;
+		npairs += __builtin_popcountll(some);
+	}
+	if (n < SIEVE_ROWS || npairs < SIEVE_POINTS * n)
+		return;
+	kernels->block_products(work->vectors, n, &block->packs[pack], 1, model->m,
+							work->products);
+	for (int i = 0; i < n; i++)
+	{
+		const double *record = rows->records[list[i]];
+
+		kernels->covariances(&function, record, block->places + pack * CT_PACK,
+							 CT_BLOCK, CT_PACK, work->covariances);
+		block->pairs[list[i]] &= ~ruled_out(block, work, pack * CT_PACK, error,
+											scale_of(model, record),
+											work->products + i * CT_PACK);
+	}
+}
+
+/* -------- distances -------- */
+
+/* Evaluates a point's pairs in a leaf, whose rows are listed. */
+static void
+evaluate_list(const CtBlockRows *rows, CtBlockPoint *point, size_t first,
+			  const uint16_t *list, int n, CtBlockWork *work)
+{
+	const CtModel *model = rows->space->model;
+	const CtKernelTable *kernels = rows->space->kernels;
+	CtCovarianceFunction function = function_of(model);
+	size_t		dims = model->dims;
+	int			padded = (n + COLUMN_UNIT - 1) / COLUMN_UNIT * COLUMN_UNIT;
+
+	for (int i = 0; i < n; i++)
+		work->vectors[i] = features_of(model, rows->records[first + list[i]]);
+	for (size_t j = 0; j < dims; j++)
+		for (int i = 0; i < padded; i++)
+			work->columns[j * CT_BLOCK_ROWS + i] =
+				rows->records[first + list[i < n ? i : 0]][j];
+	kernels->dots_f64(features_of(model, point->record), work->vectors, n,
+					  model->m, work->products);
+	kernels->covariances(&function, point->record, work->columns,
+						 CT_BLOCK_ROWS, padded, work->covariances);
+	for (int i = 0; i < n; i++)
+	{
+		double		rho = fabs(ct_model_correlation_of(model, point->record,
+													   rows->records[first + list[i]],
+													   work->covariances[i],
+													   work->products[i]));
+
+		if (rho >= point->cut)
+			consider(point, rho, rows->keys[first + list[i]]);
+	}
+}
+
+static size_t
+evaluate_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+			  CtBlockWork *work)
+{
+	const uint64_t *pairs = block->pairs + leaf->first;
+	uint64_t	any = 0;
+	size_t		count = 0;
+
+	for (int i = 0; i < leaf->n; i++)
+		any |= pairs[i];
+	if (any == 0)
+		return 0;
+	for (int pack = 0; pack < CT_BLOCK / CT_PACK; pack++)
+		if (any >> (pack * CT_PACK) & 0xFF)
+			sieve_pack(rows, block, leaf, pack, work);
+	memset(work->nlists, 0, sizeof(work->nlists));
+	for (int i = 0; i < leaf->n; i++)
+		for (uint64_t bits = pairs[i]; bits != 0; bits &= bits - 1)
+		{
+			int			b = __builtin_ctzll(bits);
+
+			work->lists[b][work->nlists[b]++] = i;
+		}
+	for (int b = 0; b < block->n; b++)
+	{
+		count += work->nlists[b];
+		if (work->nlists[b] > 0)
+			evaluate_list(rows, block->points[b], leaf->first, work->lists[b],
+						  work->nlists[b], work);
+	}
+	return count;
+}
+
+size_t
+ct_block_evaluate(const CtBlockRows *rows, CtBlock *block, size_t first,
+				  size_t last, CtBlockWork *work)
+{
+	size_t		count = 0;
+
+	work_begin(rows->space->model, work);
+	for (size_t l = first; l < last; l++)
+		count += evaluate_leaf(rows, block, &rows->leaves[l], work);
+	return count;
+}

@@ -1,0 +1,949 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_knn_residual.c
+ *	  Bulk search in a residual index.
+ *
+ * Queries come in groups.  For each group the leaves are read, as many at a
+ * time as fit into memory: a slab.  Of a slab everything but the records is kept:
+ * 1/25 of the whole with 512 inducing points.  In a slab a group goes through
+ * two rounds.  The first evaluates the rows of the leaves that are nearest to
+ * each query in space, so that the second, which pairs queries and rows by what
+ * the bases say (ct_block.h), knows how near a row must be.  Each round reads
+ * those records that it needs, unless they are there from before, and keeps
+ * them as long as there is room.
+ *
+ * The main thread reads, all threads compute: a block of queries each.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_knn_residual.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include <limits.h>
+#include <math.h>
+#include <omp.h>
+
+#include "common/hashfn.h"
+#include "utils/memutils.h"
+
+#include "ct_block.h"
+#include "ct_knn.h"
+
+/* most queries of a group */
+#define GROUP_QUERIES		4096
+
+/* shares of the memory */
+#define GROUP_SHARE			4
+#define SLAB_SHARE			4
+#define STORE_SHARE			2
+
+#define CT_LINE				64
+
+/* rows of seeds for each neighbour that is wanted */
+#define SEED_ROWS			1.5
+
+/* rows of a leaf whose places tell where it is */
+#define CENTRE_ROWS			3
+
+/* vectors read between two checks for interrupts */
+#define READ_BATCH			64
+
+/* leaves whose records fit into the second-level cache, at 4 kB a record */
+#define CACHED_LEAVES		4
+
+/* blocks that a thread does between two checks for interrupts */
+#define THREAD_BLOCKS		4
+
+/* and the products that all threads compute, not much more */
+#define REGION_WORK			1e9
+
+/* blocks for each thread, unless they would be smaller than a pack */
+#define BLOCKS_PER_THREAD	4
+
+typedef struct Landmark
+{
+	CtLocator	locator;
+	uint32		hash;
+	char		status;			/* for simplehash */
+	uint32		number;
+} Landmark;
+
+#define SH_PREFIX		landmarks
+#define SH_ELEMENT_TYPE	Landmark
+#define SH_KEY_TYPE		CtLocator
+#define SH_KEY			locator
+#define SH_HASH_KEY(tb, key) \
+	murmurhash32((key).block * 64 + (key).slot)
+#define SH_EQUAL(tb, a, b) \
+	((a).block == (b).block && (a).slot == (b).slot)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) ((a)->hash)
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* The queries in work. */
+typedef struct Group
+{
+	int			size;
+	int			n;
+	CtKnnQuery *queries;
+	double	   *locations;
+	CtLocator  *locators;
+	double	   *records;
+	CtBlockPoint *points;
+	CtNeighbour *found;
+	int			most_seeds;
+	int		   *seeds;			/* so many for each */
+	CtKnnRow   *answer;
+} Group;
+
+/* The leaves in memory. */
+typedef struct Slab
+{
+	MemoryContext context;
+	size_t		limit;			/* bytes */
+	size_t		bytes;			/* in use */
+	size_t		nleaves;
+	size_t		leaves_size;
+	CtBlockLeaf *leaves;
+	double	   *centres;
+
+	landmarks_hash *numbers;
+	size_t		nlandmarks;
+	size_t		landmarks_size;
+	CtLocator  *locators;		/* of landmarks */
+	double	  **landmarks;
+
+	size_t		nrows;
+	size_t		rows_size;
+	CtLocator  *row_locators;
+	uint64	   *keys;
+	double	  **records;		/* NULL: not in memory */
+	uint64	   *pairs;			/* of all blocks */
+} Slab;
+
+typedef struct Engine
+{
+	MemoryContext context;
+	CtKnn	   *knn;
+	CtIndex    *index;
+	size_t		record_stride;	/* doubles */
+	size_t		record_offset;	/* so that features are on a cache line */
+	Group		group;
+	Slab		slab;
+	bool		slab_is_all;	/* of the index */
+	bool		flushed;		/* the walk has used a slab already */
+	CtBlockRows rows;
+
+	/* records of rows */
+	double	   *store;
+	size_t		store_size;
+	size_t		nstored;
+
+	int			nblocks;
+	CtBlock    *blocks;
+	size_t		work_bytes;
+	char	   *work;			/* of each thread */
+} Engine;
+
+/* -------- memory -------- */
+
+static void *
+allocate(MemoryContext context, size_t n, size_t size)
+{
+	return MemoryContextAllocHuge(context, Max(n * size, 1));
+}
+
+/* Memory that begins on a cache line. */
+static void *
+allocate_aligned(MemoryContext context, size_t bytes)
+{
+	char	   *memory = allocate(context, bytes + CT_LINE, 1);
+
+	return (void *) TYPEALIGN(CT_LINE, memory);
+}
+
+/* The place of record number i in an array of such. */
+static inline double *
+record_at(const Engine *engine, double *records, size_t i)
+{
+	return records + i * engine->record_stride + engine->record_offset;
+}
+
+static double *
+allocate_records(const Engine *engine, MemoryContext context, size_t n)
+{
+	return allocate_aligned(context,
+							n * engine->record_stride * sizeof(double));
+}
+
+static size_t
+record_bytes(const Engine *engine)
+{
+	return engine->record_stride * sizeof(double);
+}
+
+/* that form_blocks() can make of a group */
+static int
+most_blocks(const Engine *engine)
+{
+	return engine->group.size / CT_BLOCK +
+		engine->knn->nthreads * BLOCKS_PER_THREAD + 2;
+}
+
+static size_t
+block_bytes(const Engine *engine)
+{
+	return TYPEALIGN(CT_LINE, sizeof(double) *
+					 ct_block_size(engine->index->space.model));
+}
+
+/* of a query, besides its pairs */
+static size_t
+query_bytes(const Engine *engine)
+{
+	return sizeof(CtKnnQuery) + sizeof(CtLocator) + sizeof(CtBlockPoint) +
+		sizeof(double) * engine->index->meta.dims + record_bytes(engine) +
+		block_bytes(engine) / CT_BLOCK + sizeof(CtNeighbour) * engine->knn->k;
+}
+
+/* of a leaf, besides landmarks */
+static size_t
+leaf_bytes(const Engine *engine, int nrows)
+{
+	int			npairs = most_blocks(engine);
+
+	return BLCKSZ + sizeof(CtBlockLeaf) + CT_BASIS_SIZE * sizeof(uint32) +
+		sizeof(double) * engine->index->meta.dims +
+		nrows * (sizeof(CtLocator) + sizeof(uint64) + sizeof(double *) +
+				 npairs * sizeof(uint64));
+}
+
+static size_t
+landmark_bytes(const Engine *engine)
+{
+	return record_bytes(engine) + 2 * sizeof(Landmark) + sizeof(CtLocator) +
+		sizeof(double *) + engine->knn->nthreads * CT_BLOCK * sizeof(float);
+}
+
+static void
+create_group(Engine *engine)
+{
+	Group	   *group = &engine->group;
+	CtKnn	   *knn = engine->knn;
+	MemoryContext context = engine->context;
+	double	   *memory;
+	int64		n;
+
+	/* leaves are half full at least, as a rule */
+	group->most_seeds = Min(2 + 2 * SEED_ROWS * knn->k / engine->index->leaf.capacity,
+							ct_block_count(engine->index));
+	n = knn->memory / GROUP_SHARE / (query_bytes(engine) +
+									 group->most_seeds * sizeof(int));
+
+	n = Min(n, GROUP_QUERIES);
+	n = Min(n, knn->total);
+	/* whole blocks; a query more than there is memory for does no harm */
+	if (n > CT_BLOCK && n < knn->total)
+		n -= n % CT_BLOCK;
+	group->size = Max(n, 1);
+	group->queries = allocate(context, group->size, sizeof(CtKnnQuery));
+	group->locations = allocate(context, group->size, sizeof(double) *
+								engine->index->meta.dims);
+	group->locators = allocate(context, group->size, sizeof(CtLocator));
+	group->records = allocate_records(engine, context, group->size);
+	group->points = allocate(context, group->size, sizeof(CtBlockPoint));
+	group->found = allocate(context, (size_t) group->size * knn->k,
+							sizeof(CtNeighbour));
+	group->seeds = allocate(context, (size_t) group->size * group->most_seeds,
+							sizeof(int));
+	group->answer = allocate(context, knn->k, sizeof(CtKnnRow));
+	engine->blocks = allocate(context, most_blocks(engine), sizeof(CtBlock));
+	memory = allocate_aligned(context, most_blocks(engine) * block_bytes(engine));
+	for (int b = 0; b < most_blocks(engine); b++)
+		engine->blocks[b].memory = memory +
+			b * block_bytes(engine) / sizeof(double);
+}
+
+/* Begins with an empty slab. */
+static void
+clear_slab(Engine *engine)
+{
+	Slab	   *slab = &engine->slab;
+	MemoryContext context = slab->context;
+	size_t		limit = slab->limit;
+
+	MemoryContextReset(context);
+	memset(slab, 0, sizeof(Slab));
+	slab->context = context;
+	slab->limit = limit;
+	slab->leaves_size = 64;
+	slab->leaves = allocate(context, slab->leaves_size, sizeof(CtBlockLeaf));
+	slab->rows_size = slab->landmarks_size = 1024;
+	slab->row_locators = allocate(context, slab->rows_size, sizeof(CtLocator));
+	slab->keys = allocate(context, slab->rows_size, sizeof(uint64));
+	slab->locators = allocate(context, slab->landmarks_size,
+							  sizeof(CtLocator));
+	slab->numbers = landmarks_create(context, 1024, NULL);
+	engine->nstored = 0;
+}
+
+/* -------- queries -------- */
+
+static uint64
+key_of(const ItemPointerData *tid, const ItemPointerData *seen)
+{
+	return (uint64) ItemPointerGetBlockNumber(tid) << 32 |
+		(uint64) ItemPointerGetOffsetNumber(tid) << 16 |
+		ItemPointerGetOffsetNumber(seen);
+}
+
+/* Expands the group's locations. */
+static void
+expand_queries(Engine *engine)
+{
+	Group	   *group = &engine->group;
+	const CtModel *model = engine->index->space.model;
+	const CtKernelTable *kernels = engine->index->space.kernels;
+	size_t		size = engine->index->point_size;
+	size_t		batch_size = CT_BATCH * size + ct_model_work_size(model);
+	double	   *work = allocate(engine->context,
+								engine->knn->nthreads * batch_size,
+								sizeof(double));
+	int			step = engine->knn->nthreads * CT_BATCH * THREAD_BLOCKS;
+
+	for (int from = 0; from < group->n; from += step)
+	{
+		int			to = Min(from + step, group->n);
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(engine->knn->nthreads) schedule(dynamic)
+		for (int i = from; i < to; i += CT_BATCH)
+		{
+			double	   *batch = work + omp_get_thread_num() * batch_size;
+			int			n = Min(CT_BATCH, to - i);
+
+			ct_model_expand(model, kernels, n,
+							group->locations + (size_t) i * model->dims, batch,
+							batch + CT_BATCH * size);
+			for (int j = 0; j < n; j++)
+				memcpy(record_at(engine, group->records, i + j),
+					   batch + j * size, size * sizeof(double));
+		}
+	}
+	pfree(work);
+}
+
+/* Reads n records, of which from says where they are. */
+static void
+read_records(Engine *engine, size_t n, const CtLocator *from,
+			 double *const *records)
+{
+	for (size_t i = 0; i < n; i += READ_BATCH)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ct_vector_read_records(engine->index, Min(n - i, READ_BATCH), from + i,
+							   records + i);
+	}
+}
+
+/* Gets the next queries; false at the end. */
+static bool
+next_group(Engine *engine, CtKnnSource *source)
+{
+	Group	   *group = &engine->group;
+
+	group->n = ct_knn_source_next(source, group->size, group->queries,
+								  group->locations, group->locators);
+	if (group->n == 0)
+		return false;
+	if (engine->knn->locations)
+		expand_queries(engine);
+	else
+	{
+		double	  **records = allocate(engine->context, group->n,
+									   sizeof(double *));
+
+		for (int i = 0; i < group->n; i++)
+			records[i] = record_at(engine, group->records, i);
+		read_records(engine, group->n, group->locators, records);
+		pfree(records);
+	}
+	return true;
+}
+
+/* Forgets what the queries have found. */
+static void
+begin_group(Engine *engine)
+{
+	Group	   *group = &engine->group;
+	int64		k = engine->knn->k;
+
+	for (int i = 0; i < group->n; i++)
+	{
+		const CtKnnQuery *query = &group->queries[i];
+
+		ct_block_point_init(&engine->index->space,
+							engine->index->meta.min_variance,
+							record_at(engine, group->records, i),
+							query->number > 0 ? CT_NO_KEY :
+							key_of(&query->index_tid, &query->index_tid),
+							k, group->found + i * k,
+							group->seeds + (size_t) i * group->most_seeds,
+							&group->points[i]);
+	}
+}
+
+static void
+answer_group(Engine *engine)
+{
+	Group	   *group = &engine->group;
+
+	for (int i = 0; i < group->n; i++)
+	{
+		CtBlockPoint *point = &group->points[i];
+
+		CHECK_FOR_INTERRUPTS();
+		ct_block_sort(point);
+		for (int j = 0; j < point->nfound; j++)
+		{
+			CtKnnRow   *row = &group->answer[j];
+			uint64		key = point->found[j].key;
+
+			row->dist = point->found[j].dist;
+			row->isnull = false;
+			ItemPointerSet(&row->tid, (BlockNumber) (key >> 32),
+						   (OffsetNumber) (key & 0xFFFF));
+		}
+		ct_knn_answer(engine->knn, &group->queries[i], point->nfound,
+					  group->answer);
+	}
+	engine->knn->report(engine->knn->arg);
+}
+
+/* -------- leaves -------- */
+
+/* The number of a landmark, a new one if need be. */
+static uint32
+landmark_number(Slab *slab, CtLocator locator)
+{
+	bool		found;
+	Landmark   *landmark = landmarks_insert(slab->numbers, locator, &found);
+
+	if (found)
+		return landmark->number;
+	if (slab->nlandmarks == slab->landmarks_size)
+	{
+		slab->landmarks_size *= 2;
+		slab->locators = repalloc_huge(slab->locators, sizeof(CtLocator) *
+									   slab->landmarks_size);
+	}
+	slab->locators[slab->nlandmarks] = locator;
+	return landmark->number = slab->nlandmarks++;
+}
+
+/* The basis of a leaf, whose page is a copy of ours. */
+static void
+keep_basis(Engine *engine, CtBlockLeaf *leaf, const CtNode *node)
+{
+	Slab	   *slab = &engine->slab;
+	size_t		before = slab->nlandmarks;
+	uint32	   *pivots;
+
+	ct_node_projection(node, &leaf->basis);
+	leaf->most_rest = node->basis->most_rest;
+	pivots = allocate(slab->context, leaf->basis.n, sizeof(uint32));
+	for (int i = 0; i < leaf->basis.n; i++)
+		pivots[i] = landmark_number(slab, node->basis->pivots[i]);
+	leaf->pivots = pivots;
+	ct_node_row_shares(node, &leaf->shares);
+	slab->bytes += (slab->nlandmarks - before) * landmark_bytes(engine);
+}
+
+static void
+keep_rows(Slab *slab, const CtNode *node, const ItemPointerData *seen)
+{
+	int			n = node->header->nentries;
+
+	while (slab->nrows + n > slab->rows_size)
+	{
+		slab->rows_size *= 2;
+		slab->keys = repalloc_huge(slab->keys,
+								   sizeof(uint64) * slab->rows_size);
+		slab->row_locators = repalloc_huge(slab->row_locators,
+										   sizeof(CtLocator) * slab->rows_size);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		slab->keys[slab->nrows + i] = ItemPointerIsValid(&seen[i]) ?
+			key_of(&node->tids[i], &seen[i]) : CT_NO_KEY;
+		slab->row_locators[slab->nrows + i] = node->locators[i];
+	}
+	slab->nrows += n;
+}
+
+static void search_slab(Engine *engine);
+
+/* Adds a leaf to the slab; one that is full is searched before. */
+static void
+add_leaf(void *arg, const CtNode *node, const ItemPointerData *seen)
+{
+	Engine	   *engine = arg;
+	Slab	   *slab = &engine->slab;
+	CtBlockLeaf *leaf;
+	char	   *image;
+	CtNode		copy;
+
+	if (node->header->height > 0)
+		return;
+	if (slab->nleaves > 0 && slab->bytes > slab->limit)
+	{
+		search_slab(engine);
+		clear_slab(engine);
+		engine->flushed = true;
+	}
+	if (slab->nleaves == slab->leaves_size)
+	{
+		slab->leaves_size *= 2;
+		slab->leaves = repalloc_huge(slab->leaves, sizeof(CtBlockLeaf) *
+									 slab->leaves_size);
+	}
+	image = allocate(slab->context, BLCKSZ, 1);
+	memcpy(image, (char *) node->header - CT_NODE_OFFSET, BLCKSZ);
+	ct_node_view(engine->index, (Page) image, &copy);
+	leaf = &slab->leaves[slab->nleaves++];
+	leaf->n = copy.header->nentries;
+	leaf->first = slab->nrows;
+	slab->bytes += leaf_bytes(engine, leaf->n);
+	keep_basis(engine, leaf, &copy);
+	keep_rows(slab, &copy, seen);
+}
+
+/* -------- a slab -------- */
+
+static int
+compare_locators(const void *a, const void *b, void *arg)
+{
+	const CtLocator *locators = arg;
+	const CtLocator *left = &locators[*(const uint32 *) a];
+	const CtLocator *right = &locators[*(const uint32 *) b];
+
+	if (left->block != right->block)
+		return left->block < right->block ? -1 : 1;
+	return (int) left->slot - (int) right->slot;
+}
+
+/* Reads the landmarks, in the order of pages.  Returns the least variance. */
+static double
+read_landmarks(Engine *engine)
+{
+	Slab	   *slab = &engine->slab;
+	size_t		n = slab->nlandmarks;
+	double	   *records = allocate_records(engine, slab->context, n);
+	uint32	   *order = allocate(slab->context, n, sizeof(uint32));
+	CtLocator  *locators = allocate(slab->context, n, sizeof(CtLocator));
+	double		least = engine->index->meta.min_variance;
+
+	slab->landmarks = allocate(slab->context, n, sizeof(double *));
+	for (size_t i = 0; i < n; i++)
+		order[i] = i;
+	qsort_arg(order, n, sizeof(uint32), compare_locators, slab->locators);
+	for (size_t i = 0; i < n; i++)
+	{
+		locators[i] = slab->locators[order[i]];
+		slab->landmarks[i] = record_at(engine, records, i);
+	}
+	read_records(engine, n, locators, slab->landmarks);
+	for (size_t i = 0; i < n; i++)
+	{
+		double	   *record = record_at(engine, records, i);
+
+		least = Min(least, record[engine->index->meta.dims]);
+		slab->landmarks[order[i]] = record;
+	}
+	pfree(order);
+	pfree(locators);
+	return least;
+}
+
+/* Where the leaves are, by some of their rows. */
+static void
+find_centres(Engine *engine)
+{
+	Slab	   *slab = &engine->slab;
+	int			dims = engine->index->meta.dims;
+	const double *scale = ct_model_lengthscale(engine->index->space.model);
+	double	   *location = palloc(sizeof(double) * dims);
+
+	slab->centres = allocate(slab->context, slab->nleaves * dims,
+							 sizeof(double));
+	for (size_t l = 0; l < slab->nleaves; l++)
+	{
+		const CtBlockLeaf *leaf = &slab->leaves[l];
+		int			n = Min(leaf->n, CENTRE_ROWS);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int j = 0; j < dims; j++)
+			slab->centres[j * slab->nleaves + l] = 0.0;
+		for (int i = 0; i < n; i++)
+		{
+			size_t		row = leaf->first + (size_t) i * leaf->n / n;
+
+			ct_vector_location(engine->index, slab->row_locators[row],
+							   location);
+			for (int j = 0; j < dims; j++)
+				slab->centres[j * slab->nleaves + l] += location[j] / scale[j] / n;
+		}
+	}
+	pfree(location);
+}
+
+/* Completes the slab when all its leaves are there. */
+static void
+prepare_slab(Engine *engine)
+{
+	Slab	   *slab = &engine->slab;
+	CtBlockRows *rows = &engine->rows;
+	size_t		npairs = most_blocks(engine);
+
+	rows->space = &engine->index->space;
+	rows->min_variance = read_landmarks(engine);
+	find_centres(engine);
+	slab->records = MemoryContextAllocExtended(slab->context,
+											   Max(slab->nrows, 1) * sizeof(double *),
+											   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	slab->pairs = allocate(slab->context, slab->nrows * npairs,
+						   sizeof(uint64));
+	rows->nlandmarks = slab->nlandmarks;
+	rows->landmarks = (const double *const *) slab->landmarks;
+	rows->nleaves = slab->nleaves;
+	rows->leaves = slab->leaves;
+	rows->centres = slab->centres;
+	rows->keys = slab->keys;
+	rows->records = (const double *const *) slab->records;
+	engine->work_bytes = TYPEALIGN(CT_LINE,
+								   Max(ct_block_work_bytes(rows->space->model,
+														   slab->nlandmarks),
+									   slab->nleaves * sizeof(double)));
+	engine->work = allocate_aligned(slab->context, engine->work_bytes *
+									engine->knn->nthreads);
+}
+
+static inline void *
+thread_work(Engine *engine)
+{
+	return engine->work + engine->work_bytes * omp_get_thread_num();
+}
+
+/*
+ * Divides the group into blocks: by classes, so that pairs are with the same
+ * rows, and in these as they come, which is in the order of places.  What is the
+ * most work comes first.
+ */
+static void
+form_blocks(Engine *engine)
+{
+	Group	   *group = &engine->group;
+	int			size = group->n / (engine->knn->nthreads * BLOCKS_PER_THREAD);
+	CtBlock    *block = NULL;
+
+	size = Min(Max(TYPEALIGN(CT_PACK, size), CT_PACK), CT_BLOCK);
+	engine->nblocks = 0;
+	for (int class = 0; class < CT_BLOCK_CLASSES; class++)
+	{
+		for (int i = 0; i < group->n; i++)
+		{
+			if (ct_block_point_class(&group->points[i]) != class)
+				continue;
+			if (block == NULL || block->n == size)
+			{
+				block = &engine->blocks[engine->nblocks];
+				block->pairs = engine->slab.pairs +
+					engine->slab.nrows * engine->nblocks++;
+				block->n = 0;
+			}
+			block->points[block->n++] = &group->points[i];
+		}
+		/* those of the first class are paired with nearly everything */
+		if (class == 0)
+			block = NULL;
+	}
+}
+
+/*
+ * Marks and counts the rows of a leaf that some block needs and that have no
+ * record yet; adds to *npairs.
+ */
+static int
+needed_rows(Engine *engine, const CtBlockLeaf *leaf, bool *needed,
+			int64 *npairs)
+{
+	Slab	   *slab = &engine->slab;
+	uint64		any[CT_BLOCK_ROWS] = {0};
+	int			count = 0;
+
+	for (int b = 0; b < engine->nblocks; b++)
+	{
+		const uint64 *pairs = engine->blocks[b].pairs + leaf->first;
+
+		for (int i = 0; i < leaf->n; i++)
+			if (pairs[i] != 0)
+			{
+				any[i] |= pairs[i];
+				*npairs += pg_popcount64(pairs[i]);
+			}
+	}
+	for (int i = 0; i < leaf->n; i++)
+	{
+		needed[i] = any[i] != 0 && slab->records[leaf->first + i] == NULL;
+		count += needed[i];
+	}
+	return count;
+}
+
+/* Forgets the records of rows. */
+static void
+empty_store(Engine *engine)
+{
+	memset(engine->slab.records, 0, sizeof(double *) * engine->slab.nrows);
+	engine->nstored = 0;
+}
+
+/*
+ * Reads records for the pairs of leaves from number first on, until memory is
+ * full or this is work enough.  Returns the number of the next leaf.
+ */
+static size_t
+read_rows(Engine *engine, size_t first)
+{
+	Slab	   *slab = &engine->slab;
+	CtLocator  *locators = palloc(sizeof(CtLocator) * CT_BLOCK_ROWS);
+	double	  **records = palloc(sizeof(double *) * CT_BLOCK_ROWS);
+	int64		npairs = 0;
+	size_t		l = first;
+
+	for (; l < slab->nleaves; l++)
+	{
+		const CtBlockLeaf *leaf = &slab->leaves[l];
+		bool		needed[CT_BLOCK_ROWS];
+		int			n = needed_rows(engine, leaf, needed, &npairs);
+
+		if (l > first && npairs * (double) engine->index->point_size > REGION_WORK)
+			break;
+		if (engine->nstored + n > engine->store_size)
+		{
+			if (l > first)
+				break;
+			empty_store(engine);
+			n = needed_rows(engine, leaf, needed, &npairs);
+		}
+		n = 0;
+		for (int i = 0; i < leaf->n; i++)
+		{
+			if (!needed[i])
+				continue;
+			locators[n] = slab->row_locators[leaf->first + i];
+			records[n] = record_at(engine, engine->store, engine->nstored++);
+			slab->records[leaf->first + i] = records[n++];
+		}
+		read_records(engine, n, locators, records);
+	}
+	pfree(locators);
+	pfree(records);
+	return l;
+}
+
+/*
+ * Evaluates the pairs of leaves first .. last - 1 and every nthreads-th block.
+ * Runs in all threads.  The records of some leaves stay in the second-level
+ * cache for all blocks.
+ */
+static size_t
+evaluate_leaves(Engine *engine, size_t first, size_t last)
+{
+	size_t		distances = 0;
+
+	for (size_t l = first; l < last; l += CACHED_LEAVES)
+		for (int b = omp_get_thread_num(); b < engine->nblocks;
+			 b += engine->knn->nthreads)
+			distances += ct_block_evaluate(&engine->rows, &engine->blocks[b], l,
+										   Min(l + CACHED_LEAVES, last),
+										   thread_work(engine));
+	return distances;
+}
+
+/* Evaluates the pairs of all blocks. */
+static void
+evaluate_pairs(Engine *engine)
+{
+	size_t		first = 0;
+
+	while (first < engine->slab.nleaves)
+	{
+		size_t		last = read_rows(engine, first);
+		size_t		distances = 0;
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel num_threads(engine->knn->nthreads) reduction(+:distances)
+		distances += evaluate_leaves(engine, first, last);
+		engine->knn->distances += distances;
+		engine->knn->report(engine->knn->arg);
+		first = last;
+	}
+}
+
+/* Searches the slab for the group. */
+static void
+search_slab(Engine *engine)
+{
+	Group	   *group = &engine->group;
+	CtBlockRows *rows = &engine->rows;
+	int			nthreads = engine->knn->nthreads;
+	int			step = nthreads * THREAD_BLOCKS;
+	int			nseeds;
+
+	if (engine->slab.nleaves == 0)
+		return;
+	nseeds = 1 + ceil(SEED_ROWS * engine->knn->k * engine->slab.nleaves /
+					  engine->slab.nrows);
+	nseeds = Min(nseeds, group->most_seeds);
+	if (engine->slab.records == NULL)
+		prepare_slab(engine);
+	for (int from = 0; from < group->n; from += step * CT_BLOCK)
+	{
+		int			to = Min(group->n, from + step * CT_BLOCK);
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(nthreads) schedule(static)
+		for (int i = from; i < to; i++)
+		{
+			ct_block_point_admit(rows->space, rows->min_variance,
+								 &group->points[i]);
+			ct_block_choose_seeds(rows, nseeds, &group->points[i],
+								  thread_work(engine));
+		}
+	}
+	form_blocks(engine);
+#pragma omp parallel for num_threads(nthreads) schedule(static)
+	for (int b = 0; b < engine->nblocks; b++)
+	{
+		ct_block_prepare(rows->space->model, &engine->blocks[b]);
+		ct_block_pair_seeds(rows, &engine->blocks[b]);
+	}
+	evaluate_pairs(engine);
+	form_blocks(engine);
+	for (int from = 0; from < engine->nblocks; from += step)
+	{
+		int			to = Min(engine->nblocks, from + step);
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(nthreads) schedule(dynamic)
+		for (int b = from; b < to; b++)
+		{
+			ct_block_prepare(rows->space->model, &engine->blocks[b]);
+			ct_block_pair_rows(rows, &engine->blocks[b], thread_work(engine));
+		}
+	}
+	evaluate_pairs(engine);
+}
+
+/* -------- the engine -------- */
+
+/*
+ * Searches the whole index for the group.  When a page has been freed since a
+ * link to it was read, what was found is forgotten.
+ */
+static void
+search_group(Engine *engine)
+{
+	begin_group(engine);
+	if (engine->slab_is_all)
+	{
+		search_slab(engine);
+		return;
+	}
+	do
+	{
+		clear_slab(engine);
+		engine->flushed = false;
+		begin_group(engine);
+	} while (!ct_knn_walk(engine->knn, add_leaf, engine));
+	engine->slab_is_all = !engine->flushed;
+	search_slab(engine);
+}
+
+static void
+measure_records(Engine *engine)
+{
+	size_t		before = engine->index->meta.dims + 1;
+
+	engine->record_offset = TYPEALIGN(CT_PACK, before) - before;
+	engine->record_stride = TYPEALIGN(CT_PACK, engine->record_offset +
+									  engine->index->point_size);
+}
+
+/*
+ * Can the engine serve the search?  It needs memory for a group of one query, a
+ * leaf with its landmarks, and the rows of a leaf.
+ */
+bool
+ct_knn_residual_can(const CtKnn *knn)
+{
+	Engine		engine = {.knn = (CtKnn *) knn,.index = knn->index};
+	const CtLayout *leaf = &knn->index->leaf;
+
+	if (knn->index->space.model == NULL || knn->k > INT_MAX ||
+		leaf->capacity > CT_BLOCK_ROWS)
+		return false;
+	measure_records(&engine);
+	return query_bytes(&engine) <= knn->memory / GROUP_SHARE &&
+		CT_BASIS_SIZE * landmark_bytes(&engine) <= knn->memory / SLAB_SHARE &&
+		leaf->capacity * record_bytes(&engine) <= knn->memory / STORE_SHARE;
+}
+
+static Engine *
+create_engine(CtKnn *knn)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "Covertree bulk search",
+												  ALLOCSET_DEFAULT_SIZES);
+	Engine	   *engine = MemoryContextAllocZero(context, sizeof(Engine));
+
+	engine->context = context;
+	engine->knn = knn;
+	engine->index = knn->index;
+	measure_records(engine);
+	engine->slab.context = AllocSetContextCreate(context,
+												 "Covertree bulk search slab",
+												 ALLOCSET_DEFAULT_SIZES);
+	engine->slab.limit = knn->memory / SLAB_SHARE;
+	engine->store_size = Min(knn->memory / STORE_SHARE / record_bytes(engine),
+							 (size_t) ct_block_count(knn->index) *
+							 engine->index->vectors_per_group);
+	engine->store = allocate_records(engine, context, engine->store_size);
+	return engine;
+}
+
+/* Answers all queries. */
+void
+ct_knn_residual(CtKnn *knn)
+{
+	Engine	   *engine = create_engine(knn);
+	MemoryContext old = MemoryContextSwitchTo(engine->context);
+	CtKnnSource *source = ct_knn_source_open(knn);
+
+	ct_knn_start_threads(knn);
+	create_group(engine);
+	while (next_group(engine, source))
+	{
+		search_group(engine);
+		answer_group(engine);
+	}
+	ct_knn_source_close(source);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(engine->context);
+}

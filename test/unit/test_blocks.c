@@ -1,0 +1,509 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_blocks.c
+ *	  Block kernels against wider arithmetic, within their error, and blocks of
+ *	  points (ct_block.h) against all distances, bit for bit.
+ *
+ * make unit runs it; prints every kind of failure a few times, and "ok" if there
+ * was none.
+ *
+ * IDENTIFICATION
+ *	  test/unit/test_blocks.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ct_block.h"
+
+#define LENGTH(array)		(sizeof(array) / sizeof((array)[0]))
+#define FENCE				-12345.0
+
+static unsigned long failures = 0;
+
+static uint64_t
+random_bits(void)
+{
+	static uint64_t state = 20261127;
+	uint64_t	z = (state += UINT64_C(0x9E3779B97F4A7C15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+	return z ^ (z >> 31);
+}
+
+/* from -1 to 1 */
+static double
+random_unit(void)
+{
+	return (double) (int64_t) random_bits() * 0x1p-63;
+}
+
+static void
+expect(bool good, const char *level, const char *what, int a, int b)
+{
+	if (!good && failures++ < 20)
+		printf("not ok: %s, %s (%d, %d)\n", level, what, a, b);
+}
+
+static void *
+allocate(size_t bytes)
+{
+	void	   *memory = malloc(bytes + 1);
+
+	if (memory == NULL)
+		abort();
+	return memory;
+}
+
+/* -------- kernels -------- */
+
+#define MAX_ROWS	70
+#define MAX_DIM		300
+
+static void
+check_products(const CtKernelTable *kernels, size_t n, size_t npacks,
+			   size_t dim)
+{
+	static double rows[MAX_ROWS][MAX_DIM];
+	static double pack_memory[CT_BLOCK / CT_PACK][MAX_DIM * CT_PACK];
+	static double products[MAX_ROWS * CT_BLOCK + 1];
+	const double *x[MAX_ROWS];
+	const double *packs[CT_BLOCK / CT_PACK];
+	size_t		stride = npacks * CT_PACK;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		x[i] = rows[i];
+		for (size_t j = 0; j < dim; j++)
+			rows[i][j] = random_unit();
+	}
+	for (size_t p = 0; p < npacks; p++)
+	{
+		packs[p] = pack_memory[p];
+		for (size_t j = 0; j < dim * CT_PACK; j++)
+			pack_memory[p][j] = random_unit();
+	}
+	products[n * stride] = FENCE;
+	kernels->block_products(x, n, packs, npacks, dim, products);
+	for (size_t i = 0; i < n; i++)
+		for (size_t b = 0; b < stride; b++)
+		{
+			long double sum = 0.0;
+			long double size = 0.0;
+
+			for (size_t j = 0; j < dim; j++)
+			{
+				long double product = (long double) rows[i][j] *
+					packs[b / CT_PACK][j * CT_PACK + b % CT_PACK];
+
+				sum += product;
+				size += fabsl(product);
+			}
+			expect(fabsl(products[i * stride + b] - sum) <=
+				   1.01 * (dim + 1) * 0x1p-53 * size,
+				   kernels->name, "block_products", n, dim);
+		}
+	expect(products[n * stride] == FENCE, kernels->name,
+		   "block_products wrote beyond its output", n, dim);
+}
+
+static void
+check_shares(const CtKernelTable *kernels, size_t n)
+{
+	float		triangle[CT_GROUPED_SIZE(CT_BLOCK_BASIS)] = {0};
+	float		rho_memory[CT_BLOCK_BASIS][CT_BLOCK];
+	const float *rho[CT_BLOCK_BASIS];
+	float		shares[CT_BLOCK_BASIS * CT_BLOCK + 1];
+	float		squares[CT_BLOCK + 1];
+	size_t		written = (n + 3) / 4 * 4 * CT_BLOCK;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j <= i; j++)
+			triangle[CT_GROUPED_AT(i, j)] = random_unit();
+	for (int i = 0; i < CT_BLOCK_BASIS; i++)
+	{
+		rho[i] = rho_memory[i];
+		for (int b = 0; b < CT_BLOCK; b++)
+			rho_memory[i][b] = random_unit();
+	}
+	shares[written] = squares[CT_BLOCK] = FENCE;
+	kernels->block_shares(triangle, n, rho, shares, squares);
+	for (int b = 0; b < CT_BLOCK; b++)
+	{
+		double		square = 0.0;
+
+		for (size_t i = 0; i < n; i++)
+		{
+			double		sum = 0.0;
+			double		size = 0.0;
+
+			for (size_t j = 0; j <= i; j++)
+			{
+				double		product = (double) triangle[CT_GROUPED_AT(i, j)] *
+					rho[j][b];
+
+				sum += product;
+				size += fabs(product);
+			}
+			expect(fabs(shares[i * CT_BLOCK + b] - sum) <=
+				   (n + 1) * 0x1p-24 * size, kernels->name, "block_shares",
+				   n, i);
+			square += (double) shares[i * CT_BLOCK + b] *
+				shares[i * CT_BLOCK + b];
+		}
+		expect(fabs(squares[b] - square) <= (n + 1) * 0x1p-24 * square,
+			   kernels->name, "squares of block_shares", n, b);
+	}
+	expect(shares[written] == (float) FENCE && squares[CT_BLOCK] == (float) FENCE,
+		   kernels->name, "block_shares wrote beyond its output", n, 0);
+}
+
+static void
+check_survivors(const CtKernelTable *kernels, size_t nbasis, size_t n)
+{
+	float		shares[CT_BLOCK_BASIS * CT_BLOCK];
+	float		rests[CT_BLOCK];
+	float		needed[CT_BLOCK];
+	CtBlockQueries queries = {shares, rests, needed};
+	size_t		stride = n + 3;
+	int8_t		row_shares[CT_BLOCK_BASIS * (MAX_ROWS + 3)];
+	float		scales[CT_BLOCK_BASIS];
+	float		row_rests[MAX_ROWS] = {0};
+	uint64_t	survivors[MAX_ROWS + 1];
+
+	for (size_t i = 0; i < nbasis * CT_BLOCK; i++)
+		shares[i] = random_unit();
+	for (size_t i = 0; i < nbasis * stride; i++)
+		row_shares[i] = (int8_t) (127 * random_unit());
+	for (size_t j = 0; j < nbasis; j++)
+		scales[j] = 0.01 * fabs(random_unit());
+	for (int b = 0; b < CT_BLOCK; b++)
+	{
+		rests[b] = fabs(random_unit());
+		needed[b] = 2.0 * random_unit();
+	}
+	for (size_t i = 0; i < n; i++)
+		row_rests[i] = fabs(random_unit());
+	survivors[n] = 42;
+	kernels->block_survivors(&queries, row_shares, stride, scales, n, nbasis,
+							 row_rests, survivors);
+	for (size_t i = 0; i < n; i++)
+		for (int b = 0; b < CT_BLOCK; b++)
+		{
+			double		sum = 0.0;
+			double		size = 1.0;
+			double		reach;
+
+			for (size_t j = 0; j < nbasis; j++)
+			{
+				double		product = (double) shares[j * CT_BLOCK + b] *
+					scales[j] * row_shares[j * stride + i];
+
+				sum += product;
+				size += fabs(product);
+			}
+			reach = fabs(sum) + (double) rests[b] * row_rests[i] - needed[b];
+			expect(fabs(reach) <= (nbasis + 8) * 0x1p-24 * size ||
+				   (survivors[i] >> b & 1) == (reach > 0.0),
+				   kernels->name, "block_survivors", n, nbasis);
+		}
+	expect(survivors[n] == 42, kernels->name,
+		   "block_survivors wrote beyond its output", n, nbasis);
+}
+
+static void
+check_kernels(const CtKernelTable *kernels)
+{
+	static const size_t dims[] = {0, 1, 2, 7, 64, 127, 128, 129, 300};
+	static const size_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 61, 70};
+
+	for (size_t i = 0; i < LENGTH(counts); i++)
+	{
+		for (size_t d = 0; d < LENGTH(dims); d++)
+			for (size_t packs = 1; packs <= CT_BLOCK / CT_PACK; packs++)
+				check_products(kernels, counts[i], packs, dims[d]);
+		for (size_t n = 0; n <= CT_BLOCK_BASIS; n++)
+			check_survivors(kernels, n, counts[i]);
+	}
+	for (size_t n = 1; n <= CT_BLOCK_BASIS; n++)
+		check_shares(kernels, n);
+}
+
+/* -------- blocks -------- */
+
+#define ROWS		600
+#define LEAF_ROWS	30
+#define LEAVES		(ROWS / LEAF_ROWS)
+#define LANDMARKS	60
+#define DIMS		2
+#define POINTS		50
+#define MAX_K		(ROWS + 1)
+
+typedef struct World
+{
+	CtModel    *model;
+	CtSpace		space;
+	double	   *records[ROWS];
+	uint64_t	keys[ROWS];
+	uint32_t	pivots[LEAVES][CT_BASIS_SIZE];
+	CtProjectionFit fits[LEAVES];
+	int8_t		shares[LEAVES][CT_BASIS_SIZE * LEAF_ROWS];
+	float		scales[LEAVES][CT_BASIS_SIZE];
+	float		rests[LEAVES][LEAF_ROWS];
+	double		centres[DIMS * LEAVES];
+	CtBlockLeaf leaves[LEAVES];
+	CtBlockRows rows;
+} World;
+
+static int
+compare_places(const void *a, const void *b)
+{
+	double		left = ((const double *) a)[0];
+	double		right = ((const double *) b)[0];
+
+	return left < right ? -1 : left > right;
+}
+
+static CtModel *
+create_model(CtCovariance covariance, size_t m, double nugget,
+			 const double *places)
+{
+	CtModel    *model = calloc(1, ct_model_bytes(DIMS, m));
+
+	model->bytes = ct_model_bytes(DIMS, m);
+	model->covariance = covariance;
+	model->dims = DIMS;
+	model->m = m;
+	model->variance = 1.5;
+	model->nugget = nugget;
+	model->jitter = 1e-6;
+	for (int j = 0; j < DIMS; j++)
+		ct_model_lengthscale(model)[j] = 0.5 + 0.25 * j;
+	memcpy(ct_model_inducing(model), places, sizeof(double) * m * DIMS);
+	if (ct_model_factorize(model, &ct_kernel_scalar, NULL) != (int) m)
+		abort();
+	ct_model_set_error(model);
+	return model;
+}
+
+/* A leaf as ct_node.c stores it; the last one has no basis. */
+static void
+create_leaf(World *world, int l)
+{
+	const CtModel *model = world->model;
+	const double *const *rows = (const double *const *) world->records + l * LEAF_ROWS;
+	CtShares   *shares = allocate(sizeof(CtShares) * LEAF_ROWS);
+	double	   *work = allocate(sizeof(double) * ct_projection_work(LEAF_ROWS));
+	CtProjectionFit *fit = &world->fits[l];
+	CtBlockLeaf *leaf = &world->leaves[l];
+
+	ct_projection_fit(&world->space, LANDMARKS, world->rows.landmarks,
+					  LEAF_ROWS, rows, work, fit, shares);
+	leaf->n = LEAF_ROWS;
+	leaf->first = l * LEAF_ROWS;
+	leaf->basis = (CtProjection) {l < LEAVES - 1 ? fit->n : 0, fit->inverse, fit->norm};
+	leaf->pivots = world->pivots[l];
+	leaf->most_rest = 0.0f;
+	leaf->shares = (CtRowShares) {leaf->basis.n, world->shares[l], world->scales[l],
+		LEAF_ROWS, world->rests[l], 0.0};
+	for (int k = 0; k < fit->n; k++)
+	{
+		world->pivots[l][k] = fit->chosen[k];
+		world->scales[l][k] = 1.0f / 127.0f;
+	}
+	for (int i = 0; i < LEAF_ROWS; i++)
+	{
+		double		square = 0.0;
+
+		for (int k = 0; k < fit->n; k++)
+		{
+			int8_t	   *share = &world->shares[l][k * LEAF_ROWS + i];
+			double		lost;
+
+			*share = (int8_t) rintf(shares[i].beta[k] / world->scales[l][k]);
+			lost = shares[i].beta[k] - (double) *share * world->scales[l][k];
+			square += lost * lost;
+		}
+		world->rests[l][i] = ct_projection_stored_rest(shares[i].rest);
+		leaf->most_rest = fmaxf(leaf->most_rest, world->rests[l][i]);
+		leaf->shares.error = fmax(leaf->shares.error,
+								  (shares[i].error + sqrt(square)) * (1.0 + 1e-6));
+	}
+	for (int j = 0; j < DIMS; j++)
+		world->centres[j * LEAVES + l] = rows[0][j] / ct_model_lengthscale(model)[j];
+	free(shares);
+	free(work);
+}
+
+static World *
+create_world(const CtKernelTable *kernels, CtCovariance covariance, size_t m,
+			 double nugget)
+{
+	World	   *world = calloc(1, sizeof(World));
+	double		places[ROWS * DIMS];
+	double	   *work;
+	size_t		size;
+
+	/* some rows are where others are */
+	for (int i = 0; i < ROWS * DIMS; i++)
+		places[i] = i >= 100 && i < 200 ? places[i - 100] : 3.0 * random_unit();
+	qsort(places, ROWS, sizeof(double) * DIMS, compare_places);
+	/* and some on inducing points */
+	world->model = create_model(covariance, m, nugget, places + 60 * DIMS);
+	size = ct_model_record_size(world->model);
+	work = allocate(sizeof(double) * ct_model_work_size(world->model));
+	ct_space_init(&world->space, &ct_metric_residual, kernels,
+				  CT_ELEMENT_FLOAT8, DIMS, 2.0);
+	ct_space_set_model(&world->space, world->model);
+	world->rows.min_variance = INFINITY;
+	for (int i = 0; i < ROWS; i++)
+	{
+		world->records[i] = allocate(sizeof(double) * size);
+		ct_model_expand(world->model, kernels, 1, places + i * DIMS,
+						world->records[i], work);
+		world->rows.min_variance = fmin(world->rows.min_variance,
+										world->records[i][DIMS]);
+		world->keys[i] = i % 17 == 5 ? CT_NO_KEY : (uint64_t) ((i * 7919) % ROWS) << 16;
+	}
+	world->rows.space = &world->space;
+	world->rows.nlandmarks = LANDMARKS;
+	world->rows.landmarks = (const double *const *) world->records + 40;
+	world->rows.nleaves = LEAVES;
+	world->rows.leaves = world->leaves;
+	world->rows.centres = world->centres;
+	world->rows.keys = world->keys;
+	world->rows.records = (const double *const *) world->records;
+	for (int l = 0; l < LEAVES; l++)
+		create_leaf(world, l);
+	free(work);
+	return world;
+}
+
+static int
+compare_neighbours(const void *a, const void *b)
+{
+	const CtNeighbour *left = a;
+	const CtNeighbour *right = b;
+
+	if (left->dist != right->dist)
+		return left->dist < right->dist ? -1 : 1;
+	return left->key < right->key ? -1 : left->key > right->key;
+}
+
+static void
+check_point(const World *world, CtBlockPoint *point, int k)
+{
+	CtNeighbour all[ROWS];
+	int			n = 0;
+
+	for (int i = 0; i < ROWS; i++)
+	{
+		if (world->keys[i] == CT_NO_KEY || world->keys[i] == point->self)
+			continue;
+		all[n].dist = ct_model_distance(world->model, world->space.kernels,
+										point->record, world->records[i]);
+		all[n++].key = world->keys[i];
+	}
+	qsort(all, n, sizeof(CtNeighbour), compare_neighbours);
+	n = n < k ? n : k;
+	ct_block_sort(point);
+	expect(point->nfound == n, world->space.kernels->name, "neighbours found",
+		   k, point->nfound);
+	for (int i = 0; i < n && point->nfound == n; i++)
+		expect(memcmp(&all[i], &point->found[i], sizeof(CtNeighbour)) == 0,
+			   world->space.kernels->name, "neighbour", k, i);
+}
+
+/* Points that are rows, and do not find themselves, and others. */
+static void
+check_block(const World *world, int npoints, int k)
+{
+	static CtBlockPoint points[POINTS];
+	static CtBlock block;
+	const CtModel *model = world->model;
+	CtBlockWork *work = allocate(ct_block_work_bytes(model, LANDMARKS));
+	CtNeighbour *found = allocate(sizeof(CtNeighbour) * k * npoints);
+	int			seeds[POINTS][3];
+	double		dist[LEAVES];
+	size_t		pairs = 0;
+
+	block.n = npoints;
+	block.memory = allocate(sizeof(double) * ct_block_size(model));
+	block.pairs = allocate(sizeof(uint64_t) * ROWS);
+	for (int p = 0; p < npoints; p++)
+	{
+		int			row = p * 11 % ROWS;
+
+		block.points[p] = &points[p];
+		ct_block_point_init(&world->space, world->rows.min_variance,
+							world->records[row],
+							p % 2 ? world->keys[row] : CT_NO_KEY, k,
+							found + p * k, seeds[p], &points[p]);
+		ct_block_choose_seeds(&world->rows, 1 + k / 20 < 3 ? 1 + k / 20 : 3,
+							  &points[p], dist);
+	}
+	ct_block_prepare(model, &block);
+	ct_block_pair_seeds(&world->rows, &block);
+	pairs = ct_block_evaluate(&world->rows, &block, 0, LEAVES, work);
+	ct_block_pair_rows(&world->rows, &block, work);
+	pairs += ct_block_evaluate(&world->rows, &block, 0, 7, work);
+	pairs += ct_block_evaluate(&world->rows, &block, 7, LEAVES, work);
+	expect(pairs <= (size_t) npoints * ROWS, world->space.kernels->name,
+		   "pairs evaluated once", npoints, k);
+	for (int p = 0; p < npoints; p++)
+		check_point(world, &points[p], k);
+	free(work);
+	free(found);
+	free(block.memory);
+	free(block.pairs);
+}
+
+static void
+check_blocks(const CtKernelTable *kernels, CtCovariance covariance)
+{
+	static const size_t sizes[] = {0, 1, 30};
+	static const double nuggets[] = {0.0, 0.1};
+
+	for (size_t s = 0; s < LENGTH(sizes); s++)
+		for (size_t g = 0; g < LENGTH(nuggets); g++)
+		{
+			World	   *world = create_world(kernels, covariance, sizes[s],
+											 nuggets[g]);
+
+			check_block(world, POINTS, 10);
+			check_block(world, 9, 50);
+			check_block(world, 1, 1);
+			check_block(world, 3, MAX_K);
+			for (int i = 0; i < ROWS; i++)
+				free(world->records[i]);
+			free(world->model);
+			free(world);
+		}
+}
+
+int
+main(void)
+{
+	for (int level = 0; level < CT_KERNEL_LEVELS; level++)
+	{
+		const CtKernelTable *kernels = ct_kernel_table((CtKernelLevel) level);
+
+		if (kernels == NULL)
+			continue;
+		check_kernels(kernels);
+		check_blocks(kernels, CT_COVARIANCE_RBF);
+		check_blocks(kernels, CT_COVARIANCE_MATERN12);
+		check_blocks(kernels, CT_COVARIANCE_MATERN52);
+	}
+	if (failures > 0)
+	{
+		printf("%lu comparisons failed\n", failures);
+		return 1;
+	}
+	printf("ok\n");
+	return 0;
+}
