@@ -45,6 +45,17 @@ typedef RelFileNode CtRelFile;
 	heap_form_minimal_tuple(desc, values, nulls)
 #endif
 
+/*
+ * Keeps a path from being chosen as long as there is another one.  Later servers
+ * look at the number of disabled nodes before they look at costs, and may have
+ * disabled a sequential scan and a sort.
+ */
+#if PG_VERSION_NUM >= 180000
+#define ct_disable_path(path_)		((path_)->disabled_nodes += 100)
+#else
+#define ct_disable_path(path_)		((void) (path_))
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn		pg_attribute_noreturn()
 #endif

@@ -108,6 +108,7 @@ ctcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	if (path->indexorderbys == NIL)
 	{
 		/* it has nothing but order to offer */
+		ct_disable_path(&path->path);
 		*startup_cost = *total_cost = get_float8_infinity();
 		*selectivity = 0;
 		*correlation = 0;
@@ -118,6 +119,7 @@ ctcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	if (other_model(root, path))
 	{
 		/* the scan would refuse to run */
+		ct_disable_path(&path->path);
 		*startup_cost = *total_cost = 1.0e10;
 		*selectivity = 1.0;
 		*correlation = 0;
