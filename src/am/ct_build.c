@@ -265,8 +265,8 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state.context);
 
-		/* vectors come to a page, and become pivots, one after the other */
-		if (parallel && !state.index->external)
+		/* no page that a residual or a plain build has written changes any more */
+		if (parallel && !state.index->coded)
 		{
 			state.index->page_written = ct_parallel_page_written;
 			state.index->page_written_arg = parallel;
