@@ -86,6 +86,19 @@ ct_model_factor(const CtModel *model)
 	return (double *) model->data + model->dims + (size_t) model->m * model->dims;
 }
 
+static inline CtCovarianceFunction
+ct_model_function(const CtModel *model)
+{
+	CtCovarianceFunction function = {
+		.kind = (CtCovariance) model->covariance,
+		.dim = model->dims,
+		.variance = model->variance,
+		.lengthscale = ct_model_lengthscale(model)
+	};
+
+	return function;
+}
+
 /* elements of the factor, and bytes of a model */
 extern size_t ct_model_factor_size(size_t m);
 extern size_t ct_model_bytes(size_t dims, size_t m);

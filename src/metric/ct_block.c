@@ -74,7 +74,8 @@
 /* columns of coordinates are multiples of this */
 #define COLUMN_UNIT			8
 
-#define CT_BLOCK_DIMS		2000
+/* most dimensions of a point */
+#define MAX_DIMS			2000
 
 /* of LANDMARK_BATCH landmarks and a block, or of a leaf's rows and a pack */
 #define PRODUCTS			(CT_BLOCK_ROWS * CT_PACK)
@@ -97,19 +98,6 @@ struct CtBlockWork
 	double	   *columns;		/* dims columns of CT_BLOCK_ROWS coordinates */
 	double		memory[];
 };
-
-static CtCovarianceFunction
-function_of(const CtModel *model)
-{
-	CtCovarianceFunction function = {
-		.kind = (CtCovariance) model->covariance,
-		.dim = model->dims,
-		.variance = model->variance,
-		.lengthscale = ct_model_lengthscale(model)
-	};
-
-	return function;
-}
 
 static inline const double *
 features_of(const CtModel *model, const double *record)
@@ -302,7 +290,7 @@ ct_block_choose_seeds(const CtBlockRows *rows, int n, CtBlockPoint *point,
 {
 	const CtModel *model = rows->space->model;
 	const CtKernelTable *kernels = rows->space->kernels;
-	double		place[CT_BLOCK_DIMS];
+	double		place[MAX_DIMS];
 
 	for (size_t j = 0; j < model->dims; j++)
 		place[j] = point->record[j] / ct_model_lengthscale(model)[j];
@@ -359,7 +347,7 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 					CtBlockWork *work, size_t first, size_t n)
 {
 	const CtModel *model = rows->space->model;
-	CtCovarianceFunction function = function_of(model);
+	CtCovarianceFunction function = ct_model_function(model);
 	size_t		npacks = (block->n + CT_PACK - 1) / CT_PACK;
 	size_t		points = npacks * CT_PACK;
 
@@ -496,7 +484,7 @@ sieve_pack(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 {
 	const CtModel *model = rows->space->model;
 	const CtKernelTable *kernels = rows->space->kernels;
-	CtCovarianceFunction function = function_of(model);
+	CtCovarianceFunction function = ct_model_function(model);
 	double		error = product_error(model);
 	size_t		list[CT_BLOCK_ROWS];
 	int			n = 0;
@@ -537,7 +525,7 @@ evaluate_list(const CtBlockRows *rows, CtBlockPoint *point, size_t first,
 {
 	const CtModel *model = rows->space->model;
 	const CtKernelTable *kernels = rows->space->kernels;
-	CtCovarianceFunction function = function_of(model);
+	CtCovarianceFunction function = ct_model_function(model);
 	size_t		dims = model->dims;
 	int			padded = (n + COLUMN_UNIT - 1) / COLUMN_UNIT * COLUMN_UNIT;
 

@@ -159,19 +159,6 @@ ct_covariance_name(int covariance)
 	return NULL;
 }
 
-static CtCovarianceFunction
-function_of(const CtModel *model)
-{
-	CtCovarianceFunction function = {
-		.kind = (CtCovariance) model->covariance,
-		.dim = model->dims,
-		.variance = model->variance,
-		.lengthscale = ct_model_lengthscale(model)
-	};
-
-	return function;
-}
-
 /*
  * No instruction set does better on a single pair, so none is asked for.
  * Symmetric to the bit.
@@ -179,7 +166,7 @@ function_of(const CtModel *model)
 double
 ct_model_covariance(const CtModel *model, const double *x, const double *y)
 {
-	CtCovarianceFunction function = function_of(model);
+	CtCovarianceFunction function = ct_model_function(model);
 	double		covariance;
 
 	ct_kernel_scalar.covariances(&function, x, y, 1, 1, &covariance);
@@ -235,7 +222,7 @@ static bool
 fill_covariances(CtModel *model, const CtKernelTable *kernels,
 				 double *columns, bool (*interrupt) (void))
 {
-	CtCovarianceFunction function = function_of(model);
+	CtCovarianceFunction function = ct_model_function(model);
 	const double *inducing = ct_model_inducing(model);
 	double	   *factor = ct_model_factor(model);
 	size_t		m = model->m;
@@ -377,7 +364,7 @@ static void
 fill_features(const CtModel *model, const CtKernelTable *kernels, size_t n,
 			  const double *locations, double *records, double *columns)
 {
-	CtCovarianceFunction function = function_of(model);
+	CtCovarianceFunction function = ct_model_function(model);
 	size_t		size = ct_model_record_size(model);
 	size_t		dims = model->dims;
 
