@@ -513,7 +513,7 @@ finish_correlations(const CtModel *model, const CtKernelTable *kernels,
 					size_t nx, const double *const *x, size_t n,
 					const double *const *y, double *rho, size_t stride)
 {
-	CtCovarianceFunction function = function_of(model);
+	CtCovarianceFunction function = ct_model_function(model);
 	size_t		dims = model->dims;
 	double		columns[GATHER_DIMS * CORRELATION_BLOCK];
 	double		covariances[CORRELATION_BLOCK];
