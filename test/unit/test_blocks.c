@@ -300,9 +300,11 @@ create_leaf(World *world, int l)
 	double	   *work = allocate(sizeof(double) * ct_projection_work(LEAF_ROWS));
 	CtProjectionFit *fit = &world->fits[l];
 	CtBlockLeaf *leaf = &world->leaves[l];
+	CtProjectionChoice choice;
 
-	ct_projection_fit(&world->space, LANDMARKS, world->rows.landmarks,
-					  LEAF_ROWS, rows, work, fit, shares);
+	ct_projection_begin(&choice, &world->space, LEAF_ROWS, rows, work);
+	ct_projection_add(&choice, LANDMARKS, world->rows.landmarks);
+	ct_projection_fit(&choice, fit, shares);
 	leaf->n = LEAF_ROWS;
 	leaf->first = l * LEAF_ROWS;
 	leaf->basis = (CtProjection) {l < LEAVES - 1 ? fit->n : 0, fit->inverse, fit->norm};
