@@ -24,6 +24,7 @@
 #include <limits.h>
 #include <math.h>
 #include <omp.h>
+#include <sys/mman.h>
 
 #include "common/hashfn.h"
 #include "utils/memutils.h"
@@ -40,6 +41,7 @@
 #define STORE_SHARE			2
 
 #define CT_LINE				64
+#define PAGE_BYTES			4096
 
 /* rows of seeds for each neighbour that is wanted */
 #define SEED_ROWS			1.5
@@ -905,6 +907,22 @@ ct_knn_residual_can(const CtKnn *knn)
 		leaf->capacity * record_bytes(&engine) <= knn->memory / STORE_SHARE;
 }
 
+/*
+ * Asks for memory in large pages, where there are such.  To get it page by page
+ * takes a third of the time of a search.
+ */
+static void
+prefer_huge_pages(void *memory, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+	char	   *begin = (char *) TYPEALIGN(PAGE_BYTES, memory);
+	char	   *end = (char *) TYPEALIGN_DOWN(PAGE_BYTES, (char *) memory + bytes);
+
+	if (begin < end)
+		(void) madvise(begin, end - begin, MADV_HUGEPAGE);
+#endif
+}
+
 static Engine *
 create_engine(CtKnn *knn)
 {
@@ -925,6 +943,8 @@ create_engine(CtKnn *knn)
 							 (size_t) ct_block_count(knn->index) *
 							 engine->index->vectors_per_group);
 	engine->store = allocate_records(engine, context, engine->store_size);
+	prefer_huge_pages(engine->store,
+					  engine->store_size * record_bytes(engine));
 	return engine;
 }
 
