@@ -74,7 +74,7 @@ override with_llvm = no
 
 UNIT_TESTS = $(patsubst %.c,%,$(sort $(wildcard test/unit/test_*.c)))
 
-EXTRA_CLEAN = $(UNIT_TESTS) output_iso
+EXTRA_CLEAN = $(UNIT_TESTS) test/unit/obj output_iso
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -85,10 +85,15 @@ $(OBJS): $(wildcard include/*.h src/*/*.h)
 # Kernels and metrics know nothing of PostgreSQL, and are tested without it:
 # plain CC, not PostgreSQL's flags.  UNIT_CFLAGS adds to them, for example
 # make -B unit UNIT_CFLAGS=-fsanitize=undefined
-UNIT_SOURCES = $(sort $(wildcard src/kernel/*.c src/metric/*.c))
+UNIT_OBJS = $(patsubst src/%.c,test/unit/obj/%.o,$(sort $(wildcard src/kernel/*.c src/metric/*.c)))
+UNIT_CC = $(CC) -std=gnu99 -O2 -g -Wall -Wextra $(STRICT_FP) $(UNIT_CFLAGS) -Iinclude
 
-test/unit/%: test/unit/%.c $(UNIT_SOURCES) $(wildcard include/*.h test/unit/*.h)
-	$(CC) -std=gnu99 -O2 -g -Wall -Wextra $(STRICT_FP) $(UNIT_CFLAGS) -Iinclude -o $@ $< $(UNIT_SOURCES) -lm
+test/unit/obj/%.o: src/%.c $(wildcard include/*.h src/kernel/*.h src/metric/*.h)
+	@mkdir -p $(@D)
+	$(UNIT_CC) -c -o $@ $<
+
+test/unit/%: test/unit/%.c $(UNIT_OBJS) $(wildcard include/*.h test/unit/*.h)
+	$(UNIT_CC) -o $@ $< $(UNIT_OBJS) -lm
 
 .PHONY: unit check-layers
 unit: $(UNIT_TESTS)

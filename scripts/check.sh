@@ -98,8 +98,8 @@ ct_say "building covertree"
 ct_build
 step build check_warnings
 step symbols check_symbols
-step unit ct_make unit
-step sanitize ct_make -B unit UNIT_CFLAGS="-fsanitize=undefined -fno-sanitize-recover=all"
+step unit ct_make -j "$(nproc)" unit
+step sanitize ct_make -B -j "$(nproc)" unit UNIT_CFLAGS="-fsanitize=undefined -fno-sanitize-recover=all"
 
 case " $ct_steps " in
 *" regress "* | *" isolation "*)
