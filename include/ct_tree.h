@@ -169,6 +169,9 @@ extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
 extern void ct_threads_start(int nthreads);
 extern void ct_threads_stop(void);
 
+/* ct_large_pages.c */
+extern void ct_prefer_large_pages(void *memory, Size bytes);
+
 /* phases of pg_stat_progress_create_index, after core's initial one */
 #define CT_PHASE_LOAD		2
 #define CT_PHASE_DIVIDE		3

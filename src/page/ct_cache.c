@@ -25,39 +25,16 @@
  */
 #include "ct_compat.h"
 
-#include "common/hashfn.h"
 #include "executor/nodeHash.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "ct_locators.h"
 #include "ct_page.h"
 
 /* vectors allocated together */
 #define CHUNK		32
-
-typedef struct CachedPivot
-{
-	CtLocator	locator;
-	uint32		hash;
-	char		status;			/* for simplehash */
-	uint32		number;
-} CachedPivot;
-
-#define SH_PREFIX		pivots
-#define SH_ELEMENT_TYPE	CachedPivot
-#define SH_KEY_TYPE		CtLocator
-#define SH_KEY			locator
-#define SH_HASH_KEY(tb, key) \
-	murmurhash32((key).block * 64 + (key).slot)
-#define SH_EQUAL(tb, a, b) \
-	((a).block == (b).block && (a).slot == (b).slot)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE		static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 typedef struct CachedBasis
 {
@@ -91,7 +68,7 @@ struct CtCache
 	uint32		shape;			/* of the index: whose vectors these are */
 	bool		stale;			/* to be dropped when nobody reads it */
 	MemoryContext context;
-	pivots_hash *numbers;
+	locators_hash *numbers;
 	bases_hash *bases;
 	char	   *chunk;			/* the last one */
 	int			nfree;			/* vectors that it has room for */
@@ -137,7 +114,7 @@ create(CtIndex *index)
 	cache->file = ct_relation_file(index->rel);
 	cache->shape = index->meta.shape;
 	cache->pivots.generation = ++generations;
-	cache->numbers = pivots_create(context, 64, NULL);
+	cache->numbers = locators_create(context, 64, NULL);
 	cache->bases = bases_create(context, 64, NULL);
 	cache->next = caches;
 	return caches = cache;
@@ -214,7 +191,7 @@ ct_cache_pivots(CtIndex *index)
 int
 ct_cache_number(CtIndex *index, CtLocator locator)
 {
-	CachedPivot *found = pivots_lookup(cache_of(index)->numbers, locator);
+	CtLocatorEntry *found = locators_lookup(cache_of(index)->numbers, locator);
 
 	return found ? (int) found->number : -1;
 }
@@ -226,7 +203,7 @@ ct_cache_keep_pivot(CtIndex *index, CtLocator locator, const void *vector)
 	CtCache    *cache = cache_of(index);
 	CtPivotCopies *pivots = &cache->pivots;
 	size_t		size = index->vector_bytes;
-	CachedPivot *pivot;
+	CtLocatorEntry *pivot;
 	bool		found;
 
 	if (cache->nfree == 0)
@@ -249,7 +226,7 @@ ct_cache_keep_pivot(CtIndex *index, CtLocator locator, const void *vector)
 			MemoryContextAlloc(cache->context, sizeof(CtLocator) * room);
 		pivots->locators = cache->locators;
 	}
-	pivot = pivots_insert(cache->numbers, locator, &found);
+	pivot = locators_insert(cache->numbers, locator, &found);
 	if (found)
 		return;
 	cache->nfree--;
@@ -292,7 +269,7 @@ ct_cache_keep_basis(CtIndex *index, BlockNumber block, uint32 incarnation,
 
 	for (int i = 0; i < n; i++)
 	{
-		CachedPivot *pivot = pivots_lookup(cache->numbers, basis->pivots[i]);
+		CtLocatorEntry *pivot = locators_lookup(cache->numbers, basis->pivots[i]);
 
 		if (pivot == NULL)
 			return;

@@ -26,7 +26,6 @@
 #include "ct_compat.h"
 
 #include <omp.h>
-#include <sys/mman.h>
 
 #include "utils/memutils.h"
 
@@ -49,9 +48,6 @@
 
 /* rows measured by one thread at once */
 #define RADIUS_BLOCK	1024
-
-/* size and alignment of large pages of memory */
-#define LARGE_PAGE		((Size) 2 * 1024 * 1024)
 
 /* rows expanded between two checks for interrupts, and by one thread at once */
 #define EXPAND_BATCH	16384
@@ -806,28 +802,6 @@ ct_bulk_out_of_memory(void)
 			(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
-/*
- * Room for so many bytes of which nearly all will be used: in large pages,
- * where the system has such for who asks.  Otherwise each small page costs a
- * fault when it is touched first, and entries of the processor's table ever
- * after.
- */
-static void *
-allocate_dense(MemoryContext context, Size bytes)
-{
-	char	   *memory = MemoryContextAllocHuge(context, bytes);
-
-#ifdef MADV_HUGEPAGE
-	uintptr_t	begin = TYPEALIGN(LARGE_PAGE, (uintptr_t) memory);
-	uintptr_t	end = TYPEALIGN_DOWN(LARGE_PAGE, (uintptr_t) memory + bytes);
-
-	/* only a hint, so its failure does not matter */
-	if (end > begin)
-		(void) madvise((void *) begin, end - begin, MADV_HUGEPAGE);
-#endif
-	return memory;
-}
-
 /* Computes the records of all rows of a residual index. */
 static void
 expand_rows(CtBulk *bulk)
@@ -843,7 +817,8 @@ expand_rows(CtBulk *bulk)
 	size_t		work_size = ct_model_work_size(model) + 8;
 	double		least = model->variance + model->nugget;
 
-	records = allocate_dense(bulk->tree_context, n * index->vector_bytes);
+	records = MemoryContextAllocHuge(bulk->tree_context, n * index->vector_bytes);
+	ct_prefer_large_pages(records, n * index->vector_bytes);
 	work = MemoryContextAllocHuge(bulk->tree_context,
 								  sizeof(double) * work_size * bulk->nthreads);
 	for (size_t from = 0; from < n; from += EXPAND_BATCH)

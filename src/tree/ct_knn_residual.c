@@ -24,13 +24,12 @@
 #include <limits.h>
 #include <math.h>
 #include <omp.h>
-#include <sys/mman.h>
 
-#include "common/hashfn.h"
 #include "utils/memutils.h"
 
 #include "ct_block.h"
 #include "ct_knn.h"
+#include "ct_locators.h"
 
 /* most queries of a group */
 #define GROUP_QUERIES		4096
@@ -64,29 +63,6 @@
 /* blocks for each thread, unless they would be smaller than a pack */
 #define BLOCKS_PER_THREAD	4
 
-typedef struct Landmark
-{
-	CtLocator	locator;
-	uint32		hash;
-	char		status;			/* for simplehash */
-	uint32		number;
-} Landmark;
-
-#define SH_PREFIX		landmarks
-#define SH_ELEMENT_TYPE	Landmark
-#define SH_KEY_TYPE		CtLocator
-#define SH_KEY			locator
-#define SH_HASH_KEY(tb, key) \
-	murmurhash32((key).block * 64 + (key).slot)
-#define SH_EQUAL(tb, a, b) \
-	((a).block == (b).block && (a).slot == (b).slot)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE		static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
 /* The queries in work. */
 typedef struct Group
 {
@@ -114,7 +90,7 @@ typedef struct Slab
 	CtBlockLeaf *leaves;
 	double	   *centres;
 
-	landmarks_hash *numbers;
+	locators_hash *numbers;
 	size_t		nlandmarks;
 	size_t		landmarks_size;
 	CtLocator  *locators;		/* of landmarks */
@@ -228,7 +204,7 @@ leaf_bytes(const Engine *engine, int nrows)
 static size_t
 landmark_bytes(const Engine *engine)
 {
-	return record_bytes(engine) + 2 * sizeof(Landmark) + sizeof(CtLocator) +
+	return record_bytes(engine) + 2 * sizeof(CtLocatorEntry) + sizeof(CtLocator) +
 		sizeof(double *) + engine->knn->nthreads * CT_BLOCK * sizeof(float);
 }
 
@@ -290,7 +266,7 @@ clear_slab(Engine *engine)
 	slab->keys = allocate(context, slab->rows_size, sizeof(uint64));
 	slab->locators = allocate(context, slab->landmarks_size,
 							  sizeof(CtLocator));
-	slab->numbers = landmarks_create(context, 1024, NULL);
+	slab->numbers = locators_create(context, 1024, NULL);
 	engine->nstored = 0;
 }
 
@@ -434,7 +410,7 @@ static uint32
 landmark_number(Slab *slab, CtLocator locator)
 {
 	bool		found;
-	Landmark   *landmark = landmarks_insert(slab->numbers, locator, &found);
+	CtLocatorEntry   *landmark = locators_insert(slab->numbers, locator, &found);
 
 	if (found)
 		return landmark->number;
@@ -907,22 +883,6 @@ ct_knn_residual_can(const CtKnn *knn)
 		leaf->capacity * record_bytes(&engine) <= knn->memory / STORE_SHARE;
 }
 
-/*
- * Asks for memory in large pages, where there are such.  To get it page by page
- * takes a third of the time of a search.
- */
-static void
-prefer_huge_pages(void *memory, size_t bytes)
-{
-#ifdef MADV_HUGEPAGE
-	char	   *begin = (char *) TYPEALIGN(PAGE_BYTES, memory);
-	char	   *end = (char *) TYPEALIGN_DOWN(PAGE_BYTES, (char *) memory + bytes);
-
-	if (begin < end)
-		(void) madvise(begin, end - begin, MADV_HUGEPAGE);
-#endif
-}
-
 static Engine *
 create_engine(CtKnn *knn)
 {
@@ -943,8 +903,8 @@ create_engine(CtKnn *knn)
 							 (size_t) ct_block_count(knn->index) *
 							 engine->index->vectors_per_group);
 	engine->store = allocate_records(engine, context, engine->store_size);
-	prefer_huge_pages(engine->store,
-					  engine->store_size * record_bytes(engine));
+	ct_prefer_large_pages(engine->store,
+						  engine->store_size * record_bytes(engine));
 	return engine;
 }
 

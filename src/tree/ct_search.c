@@ -517,7 +517,7 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 						   query[index->space.model->dims],
 						   Min(index->meta.min_variance,
 							   index->space.model->variance));
-		search->seen = seen_create(search->context, 1024, NULL);
+		search->seen = locators_create(search->context, 1024, NULL);
 	}
 	if (index->coded && query)
 	{

@@ -13,8 +13,8 @@
 #ifndef CT_SEARCH_PRIVATE_H
 #define CT_SEARCH_PRIVATE_H
 
-#include "common/hashfn.h"
 
+#include "ct_locators.h"
 #include "ct_near.h"
 #include "ct_tree.h"
 
@@ -73,30 +73,6 @@ typedef struct QueueItem
 	ItemPointerData tid;		/* cursors: TID of the smallest row */
 	uint32		number;			/* of the cursor or branch */
 } QueueItem;
-
-/* a pivot that has no copy, and whose correlation with the query is known */
-typedef struct SeenPivot
-{
-	CtLocator	locator;
-	uint32		hash;
-	char		status;			/* for simplehash */
-	double		rho;
-} SeenPivot;
-
-#define SH_PREFIX		seen
-#define SH_ELEMENT_TYPE	SeenPivot
-#define SH_KEY_TYPE		CtLocator
-#define SH_KEY			locator
-#define SH_HASH_KEY(tb, key) \
-	murmurhash32((key).block * 64 + (key).slot)
-#define SH_EQUAL(tb, a, b) \
-	((a).block == (b).block && (a).slot == (b).slot)
-#define SH_STORE_HASH
-#define SH_GET_HASH(tb, a) ((a)->hash)
-#define SH_SCOPE		static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /* vacuum cannot free pages under one search more often than this */
 #define MAX_RESTARTS		10000
@@ -175,7 +151,7 @@ struct CtSearch
 	double	   *known;			/* with copies, by number; NAN: not yet */
 	int			nknown;
 	uint64		known_generation;
-	seen_hash  *seen;			/* with others; or NULL */
+	locators_hash  *seen;			/* with others; or NULL */
 	double		rho[CT_BASIS_SIZE]; /* with those of a leaf's basis */
 	PGAlignedBlock *copy;		/* of a page, or NULL */
 

@@ -89,14 +89,14 @@ bool
 ct_search_known_pivot(CtSearch *search, CtLocator locator, double *rho)
 {
 	int			number = ct_cache_number(search->index, locator);
-	SeenPivot  *seen;
+	CtLocatorEntry  *seen;
 
 	if (number >= 0)
 	{
 		*rho = copied_correlation(search, pivot_copies(search), number);
 		return true;
 	}
-	seen = seen_lookup(search->seen, locator);
+	seen = locators_lookup(search->seen, locator);
 	if (seen)
 		*rho = seen->rho;
 	return seen != NULL;
@@ -120,7 +120,7 @@ pivot_correlation(CtSearch *search, CtLocator locator)
 		search->known[number] = rho;
 	}
 	else
-		seen_insert(search->seen, locator, &(bool) {false})->rho = rho;
+		locators_insert(search->seen, locator, &(bool) {false})->rho = rho;
 	return rho;
 }
 
