@@ -34,7 +34,7 @@ count_f64(const double *keys, size_t n, double limit)
 															   sizeof(double)),
 												   most));
 	for (; i < n; i++)
-		count += keys[i] <= limit;
+		count += load_f64(keys + i) <= limit;
 	return count;
 }
 
@@ -63,9 +63,11 @@ choose_f64(const double *keys, size_t n, double above, double limit,
 	left = vector_smallest(least);
 	for (; i < n; i++)
 	{
-		if (keys[i] > limit)
-			left = keys[i] < left ? keys[i] : left;
-		else if (!(keys[i] <= above))
+		double		key = load_f64(keys + i);
+
+		if (key > limit)
+			left = key < left ? key : left;
+		else if (!(key <= above))
 			chosen[count++] = (uint16_t) i;
 	}
 	*rest = left;

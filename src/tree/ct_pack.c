@@ -33,7 +33,7 @@
 
 #include "utils/memutils.h"
 
-#include "ct_bulk.h"
+#include "ct_pack_private.h"
 
 /* pages are filled to at least this share (percent), and at most FILL_MAX */
 #define LEAF_FILL_MIN		86
@@ -41,13 +41,6 @@
 #define ROUTING_FILL_MIN	40
 #define BOXES_FILL_MIN		15	/* the same, so that no halved node is cut */
 #define ROUTING_FILL_MAX	98
-
-/*
- * Leaves filled together, by all threads, at most, as long as they take no more
- * than a share of the memory.
- */
-#define LEAF_BATCH			512
-#define LEAF_SHARE			32
 
 /*
  * Segments are cut when items take this share of the memory, or would fill so
@@ -59,70 +52,11 @@
 /* fan-out of the tree over copies of one point */
 #define TWIN_FANOUT			8
 
-/* no tree is higher */
-#define MAX_HEIGHT			32
-
 /* own_page of stubs */
 #define NO_PAGE				PG_UINT32_MAX
 
-typedef struct PackItem
-{
-	CtBranch   *branch;			/* or NULL */
-	double		radius;			/* of the way out */
-	double		top_radius;		/* of the subtree */
-	double		parent_radius;	/* what the parent kept after step */
-	CtLocator	locator;		/* of the pivot */
-	uint32		parent;			/* the root item is its own parent */
-	uint32		end;			/* first item behind the subtree */
-	uint32		first;			/* height 0: rows of the cell */
-	uint32		n;
-	uint32		pivot;			/* height 0: row */
-	uint32		page;			/* page of the lower height it leads to */
-	uint32		own_page;		/* page of this height that holds it */
-	int			step;
-	int			depth;
-	int			level;
-	uint8		flags;
-	uint8		root;			/* promoted: number in its own page */
-	uint8		child_root;		/* number in the page it leads to */
-	bool		promoted;
-} PackItem;
-
-/* The items of one height, or a segment of them. */
-typedef struct ItemList
-{
-	PackItem   *items;
-	double	   *points;			/* their pivots, above height 0, or NULL */
-	size_t		n;
-	size_t		size;
-	size_t		nstubs;
-	BlockNumber *blocks;		/* of the pages that items lead to */
-	CtBox	   *boxes;			/* around what these hold, or NULL */
-	uint32		nblocks;
-	uint32		blocks_size;
-	uint32	   *last;			/* by depth: item of the last branch */
-	int			last_size;
-	size_t		total;			/* items of all segments */
-	bool		cut;			/* there were earlier segments */
-} ItemList;
-
-struct CtPack
-{
-	CtBulk	   *bulk;
-	ItemList	lists[MAX_HEIGHT];
-	size_t		enough;			/* items for a segment */
-};
-
-typedef struct PageRange
-{
-	size_t		first;			/* items */
-	size_t		n;
-	BlockNumber block;
-	CtBox		box;
-} PageRange;
-
-static void *
-allocate(CtPack *pack, Size bytes)
+void *
+ct_pack_allocate(CtPack *pack, Size bytes)
 {
 	return MemoryContextAllocHuge(pack->bulk->context, bytes);
 }
@@ -142,11 +76,11 @@ add_item(CtPack *pack, ItemList *list)
 		list->size = list->size ? list->size * 2 : 64;
 		list->items = list->items ?
 			repalloc_huge(list->items, sizeof(PackItem) * list->size) :
-			allocate(pack, sizeof(PackItem) * list->size);
+			ct_pack_allocate(pack, sizeof(PackItem) * list->size);
 		if (points)
 			list->points = list->points ?
 				repalloc_huge(list->points, point * list->size) :
-				allocate(pack, point * list->size);
+				ct_pack_allocate(pack, point * list->size);
 	}
 	memset(&list->items[list->n], 0, sizeof(PackItem));
 	return &list->items[list->n++];
@@ -169,7 +103,7 @@ note_branch(CtPack *pack, ItemList *list, const CtBranch *branch, uint32 item)
 
 		list->last = list->last ?
 			repalloc(list->last, sizeof(uint32) * size) :
-			allocate(pack, sizeof(uint32) * size);
+			ct_pack_allocate(pack, sizeof(uint32) * size);
 		list->last_size = size;
 	}
 	list->last[branch->depth] = item;
@@ -263,7 +197,7 @@ first_items(CtPack *pack, CtBranch *above)
 	CtBulk	   *bulk = pack->bulk;
 	CtIndex    *index = bulk->index;
 	ItemList   *list = &pack->lists[0];
-	uint32	   *place = allocate(pack, sizeof(uint32) * bulk->nnodes);
+	uint32	   *place = ct_pack_allocate(pack, sizeof(uint32) * bulk->nnodes);
 	size_t		root_parent = 0;
 	int			root_depth = 0;
 
@@ -374,7 +308,7 @@ cut_pages(CtPack *pack, ItemList *list, bool leaf, PageRange **ranges)
 	size_t		size = 64;
 	size_t		first = list->nstubs;
 
-	*ranges = allocate(pack, sizeof(PageRange) * size);
+	*ranges = ct_pack_allocate(pack, sizeof(PageRange) * size);
 	while (first < list->n)
 	{
 		size_t		sum = 0;
@@ -424,7 +358,7 @@ cut_pages(CtPack *pack, ItemList *list, bool leaf, PageRange **ranges)
 static size_t
 promote(CtPack *pack, ItemList *list)
 {
-	int		   *last_step = allocate(pack, sizeof(int) * list->n);
+	int		   *last_step = ct_pack_allocate(pack, sizeof(int) * list->n);
 	PackItem   *items = list->items;
 	size_t		from = Max(list->nstubs, 1);	/* neither a stub nor the root */
 	size_t		count = from - list->nstubs;
@@ -453,8 +387,8 @@ promote(CtPack *pack, ItemList *list)
 }
 
 /* The pivot of an item above height 0. */
-static void
-item_point(CtPack *pack, const ItemList *list, size_t item, double *point)
+void
+ct_pack_item_point(CtPack *pack, const ItemList *list, size_t item, double *point)
 {
 	CtIndex    *index = pack->bulk->index;
 
@@ -474,7 +408,7 @@ radius_from(CtPack *pack, const ItemList *list, const double *center,
 	double	   *point = palloc(sizeof(double) * index->point_size);
 	double		d;
 
-	item_point(pack, list, item, point);
+	ct_pack_item_point(pack, list, item, point);
 	d = ct_cover_distance(&index->cover, center, point);
 	pfree(point);
 	return ct_radius_sum(&index->cover, d, radius);
@@ -529,7 +463,7 @@ group_orphans(CtPack *pack, ItemList *list)
 			i++;
 			continue;
 		}
-		item_point(pack, list, i, center);
+		ct_pack_item_point(pack, list, i, center);
 		while (next < list->n && items[next].parent == parent &&
 			   items[next].own_page == items[i].own_page &&
 			   is_whole(list, next))
@@ -611,7 +545,7 @@ flatten(CtPack *pack, ItemList *list)
 		size_t		end = first;
 		double		radius = 0.0;
 
-		item_point(pack, list, first, center);
+		ct_pack_item_point(pack, list, first, center);
 		for (; end < list->n && items[end].own_page == items[first].own_page;
 			 end++)
 			radius = Max(radius, radius_from(pack, list, center, end,
@@ -656,7 +590,7 @@ next_items(CtPack *pack, int height)
 {
 	ItemList   *list = &pack->lists[height];
 	ItemList   *next = &pack->lists[height + 1];
-	uint32	   *place = allocate(pack, sizeof(uint32) * list->n);
+	uint32	   *place = ct_pack_allocate(pack, sizeof(uint32) * list->n);
 	int			size = pack->bulk->index->point_size;
 
 	if (next->n == 0)
@@ -683,7 +617,7 @@ next_items(CtPack *pack, int height)
 			ct_bulk_point(pack->bulk, from->pivot,
 						  next->points + place[i] * size);
 		else if (next->points)
-			item_point(pack, list, i, next->points + place[i] * size);
+			ct_pack_item_point(pack, list, i, next->points + place[i] * size);
 		if (item->branch)
 			note_branch(pack, next, item->branch, place[i]);
 		if (height == 0)
@@ -699,268 +633,6 @@ next_items(CtPack *pack, int height)
 	pfree(place);
 }
 
-/* -------- writing -------- */
-
-static CtPin
-new_node(CtIndex *index, CtEdit *edit, CtPageKind kind, int height,
-		 CtPin root_pin, CtNode *node)
-{
-	CtPin		pin = root_pin != CT_NO_PIN ? root_pin : ct_new_page(index);
-
-	ct_node_init(index, ct_edit_page(edit, pin, true), kind, 1, height, node);
-	return pin;
-}
-
-/* Stores the vectors of all rows; returns their addresses in tree order. */
-static CtLocator *
-store_vectors(CtPack *pack, ItemList *list)
-{
-	CtBulk	   *bulk = pack->bulk;
-	CtLocator  *locators = allocate(pack, sizeof(CtLocator) * bulk->n);
-	uint8	   *states = allocate(pack, bulk->n);
-	CtVectors	vectors = {bulk->n, bulk->vectors, bulk->order, states};
-
-	for (size_t row = 0; row < bulk->n; row++)
-		states[row] = bulk->landmarks &&
-			ct_landmarks_contain(bulk->landmarks, row) ? CT_VECTOR_PIVOT :
-			CT_VECTOR_ROW;
-	for (size_t i = list->nstubs; i < list->n; i++)
-		if (list->items[i].n > 0)
-			states[list->items[i].pivot] = CT_VECTOR_PIVOT;
-	ct_vector_store_all(bulk->index, &vectors, locators, bulk->nthreads);
-	for (size_t i = list->nstubs; i < list->n; i++)
-		list->items[i].locator = locators[list->items[i].pivot];
-	pfree(states);
-	return locators;
-}
-
-/* first row of a leaf; cells follow each other in the order of rows */
-static size_t
-leaf_start(const ItemList *list, const PageRange *range)
-{
-	return list->items[range->first].first;
-}
-
-static int
-leaf_rows(const ItemList *list, const PageRange *range)
-{
-	const PackItem *last = &list->items[range->first + range->n - 1];
-
-	return last->first + last->n - leaf_start(list, range);
-}
-
-/* Chooses the bases of a residual index's leaves, now that these are known. */
-static void
-choose_landmarks(CtBulk *bulk, const ItemList *list, const PageRange *ranges,
-				 size_t npages)
-{
-	size_t	   *starts = MemoryContextAllocHuge(bulk->context,
-												sizeof(size_t) * (npages + 1));
-
-	for (size_t p = 0; p < npages; p++)
-		starts[p] = leaf_start(list, &ranges[p]);
-	starts[npages] = bulk->n;
-	bulk->landmarks = ct_landmarks_choose(bulk, npages, starts);
-	pfree(starts);
-}
-
-/* Writes a leaf's basis and its rows' shares. */
-static void
-put_basis(CtNode *node, const CtLandmarks *landmarks, size_t leaf,
-		  size_t first_row, const CtLocator *row_locators)
-{
-	const CtLeafBasis *basis = ct_landmarks_basis(landmarks, leaf);
-	CtLocator	pivots[CT_BASIS_SIZE];
-
-	for (int k = 0; k < basis->fit.n; k++)
-		pivots[k] = row_locators[basis->rows[k]];
-	ct_basis_form(&basis->fit, pivots, node->basis);
-	ct_node_put_all_shares(node, ct_landmarks_shares(landmarks, first_row));
-}
-
-/* Writes the codes of a leaf's rows, and measures the box around these. */
-static void
-put_codes(CtPack *pack, const ItemList *list, PageRange *range, CtNode *node)
-{
-	CtIndex    *index = pack->bulk->index;
-	size_t		first = leaf_start(list, range);
-	int			n = node->header->nentries;
-	double	   *points = palloc(sizeof(double) * index->point_size * n);
-
-	for (int i = 0; i < n; i++)
-		ct_bulk_point(pack->bulk, first + i,
-					  points + (size_t) i * index->point_size);
-	ct_leaf_code_all(index, node, points);
-	ct_box_of_points(index, n, points, &range->box);
-	pfree(points);
-}
-
-/* Copies the coordinates of rows [first, first + n) to a leaf's columns. */
-static void
-put_columns(const CtBulk *bulk, size_t first, int n, CtNode *node)
-{
-	size_t		element = bulk->element_size;
-	size_t		stride = element * node->layout->capacity;
-
-	for (int j = 0; j < bulk->index->point_size; j++)
-		memcpy(node->points + j * stride,
-			   bulk->columns + (j * bulk->size + first) * element,
-			   n * element);
-}
-
-/*
- * Fills an empty leaf with the rows of a range, and measures the box around
- * points in columns; locators (by row) tells where external points are.  Runs
- * in any thread.
- */
-static void
-form_leaf(const CtPack *pack, const ItemList *list, PageRange *range,
-		  const CtLocator *locators, CtNode *node)
-{
-	const CtBulk *bulk = pack->bulk;
-	CtIndex    *index = bulk->index;
-	size_t		first = leaf_start(list, range);
-	int			n = leaf_rows(list, range);
-	int			slot = 0;
-
-	if (locators)
-		memcpy(node->locators, locators + first, sizeof(CtLocator) * n);
-	else
-		put_columns(bulk, first, n, node);
-	if (node->deltas)
-		memcpy(node->deltas, bulk->dist + first, sizeof(double) * n);
-	for (int i = 0; i < n; i++)
-		node->tids[i] = bulk->tids[bulk->order[first + i]];
-	for (size_t i = 0; i < range->n; i++)
-	{
-		const PackItem *item = &list->items[range->first + i];
-
-		memset(node->cells + slot, item->root, item->n);
-		slot += item->n;
-	}
-	node->header->nentries = n;
-	if (index->routing.boxes && !index->external)
-		ct_box_of_page(index, node, &range->box);
-}
-
-/* Fills n pages with the rows of leaves; empty is a leaf without rows. */
-static void
-form_leaves(const CtPack *pack, const ItemList *list, PageRange *ranges, int n,
-			const CtLocator *locators, const PGAlignedBlock *empty,
-			PGAlignedBlock *pages)
-{
-#pragma omp parallel for num_threads(pack->bulk->nthreads) schedule(dynamic, 8) if(n > 8)
-	for (int i = 0; i < n; i++)
-	{
-		CtNode		node;
-
-		memcpy(&pages[i], empty, BLCKSZ);
-		ct_node_view(pack->bulk->index, pages[i].data, &node);
-		form_leaf(pack, list, &ranges[i], locators, &node);
-	}
-}
-
-/* How many leaves are filled together. */
-static int
-leaf_batch(const CtBulk *bulk)
-{
-	Size		room = bulk->memory / LEAF_SHARE / BLCKSZ;
-
-	return Max(Min(room, LEAF_BATCH), 1);
-}
-
-/*
- * Writes leaves.  Cells follow each other in the order of rows, so that a leaf
- * is little more than copied.
- */
-static void
-write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npages)
-{
-	CtBulk	   *bulk = pack->bulk;
-	CtIndex    *index = bulk->index;
-	int			batch = Min(leaf_batch(bulk), npages);
-	CtLocator  *locators = index->external ? store_vectors(pack, list) : NULL;
-	PGAlignedBlock *pages = allocate(pack, sizeof(PGAlignedBlock) * batch);
-	PGAlignedBlock empty;
-	CtNode		node;
-
-	ct_node_init(index, empty.data, CT_PAGE_LEAF, 1, 0, &node);
-	for (size_t p = 0; p < npages; p += batch)
-	{
-		int			n = Min(batch, npages - p);
-
-		form_leaves(pack, list, ranges + p, n, locators, &empty, pages);
-		for (int i = 0; i < n; i++)
-		{
-			PageRange  *range = &ranges[p + i];
-
-			CHECK_FOR_INTERRUPTS();
-			ct_node_view(index, pages[i].data, &node);
-			if (bulk->landmarks)
-				put_basis(&node, bulk->landmarks, p + i,
-						  leaf_start(list, range), locators);
-			if (index->coded)
-				put_codes(pack, list, range, &node);
-			range->block = ct_append_page(index, &pages[i]);
-		}
-	}
-	pfree(pages);
-	if (locators)
-		pfree(locators);
-}
-
-/* Writes one routing page with the items of a range. */
-static void
-write_routing(CtPack *pack, ItemList *list, PageRange *range, int height,
-			  CtPin root_pin)
-{
-	CtIndex    *index = pack->bulk->index;
-	CtEdit	   *edit = ct_edit_begin(index);
-	CtNode		node;
-	CtPin		pin = new_node(index, edit, CT_PAGE_ROUTING, height, root_pin,
-							   &node);
-	double	   *point = palloc(sizeof(double) * index->point_size);
-	size_t		first = range->first;
-	uint32		first_child = list->items[first].page;
-
-	for (size_t i = 0; i < range->n; i++)
-	{
-		PackItem   *item = &list->items[first + i];
-		CtEntryMeta *meta = &node.metas[i];
-		uint32		link = item->page - first_child;
-
-		if (!index->external)
-			item_point(pack, list, first + i, point);
-		ct_node_put_point(index, &node, i, point, item->locator);
-		node.radii[i] = item->radius;
-		memset(meta, 0, sizeof(CtEntryMeta));
-		meta->parent = item->promoted ? CT_NO_PARENT : item->parent - first;
-		meta->level = item->level;
-		meta->child = link;
-		meta->child_root = item->child_root;
-		meta->root = item->promoted ? item->root : 0;
-		meta->flags = item->flags;
-		if (link >= node.header->nchildren)
-		{
-			node.header->nchildren = link + 1;
-			memset(&node.links[link], 0, sizeof(CtLink));
-			node.links[link].block = list->blocks[item->page];
-			node.links[link].incarnation = 1;
-			node.links[link].version = 1;
-			if (node.boxes)
-				ct_box_put(index, &node, link, &list->boxes[item->page]);
-		}
-	}
-	node.header->nentries = range->n;
-	range->block = ct_pin_block(pin);
-	if (node.boxes)
-		ct_box_of_page(index, &node, &range->box);
-	pfree(point);
-	ct_edit_commit(edit);
-	if (root_pin == CT_NO_PIN)
-		ct_unpin(pin);
-}
-
 /* Puts down where the pages are that the items of a list lead to. */
 static void
 add_blocks(CtPack *pack, ItemList *list, const PageRange *ranges, size_t n)
@@ -971,11 +643,11 @@ add_blocks(CtPack *pack, ItemList *list, const PageRange *ranges, size_t n)
 		list->blocks = list->blocks ?
 			repalloc_huge(list->blocks,
 						  sizeof(BlockNumber) * list->blocks_size) :
-			allocate(pack, sizeof(BlockNumber) * list->blocks_size);
+			ct_pack_allocate(pack, sizeof(BlockNumber) * list->blocks_size);
 		if (pack->bulk->index->routing.boxes)
 			list->boxes = list->boxes ?
 				repalloc_huge(list->boxes, sizeof(CtBox) * list->blocks_size) :
-				allocate(pack, sizeof(CtBox) * list->blocks_size);
+				ct_pack_allocate(pack, sizeof(CtBox) * list->blocks_size);
 	}
 	for (size_t i = 0; i < n; i++)
 	{
@@ -1026,8 +698,8 @@ cut_segment(CtPack *pack, int height)
 			list->items[i].promoted = true;
 		number_roots(list);
 		if (pack->bulk->index->space.model)
-			choose_landmarks(pack->bulk, list, ranges, npages);
-		write_leaves(pack, list, ranges, npages);
+			ct_pack_choose_landmarks(pack->bulk, list, ranges, npages);
+		ct_pack_write_leaves(pack, list, ranges, npages);
 		if (pack->bulk->landmarks)
 			ct_landmarks_free(pack->bulk->landmarks);
 		pack->bulk->landmarks = NULL;
@@ -1039,7 +711,7 @@ cut_segment(CtPack *pack, int height)
 		for (size_t p = 0; p < npages; p++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			write_routing(pack, list, &ranges[p], height, CT_NO_PIN);
+			ct_pack_write_routing(pack, list, &ranges[p], height, CT_NO_PIN);
 		}
 	}
 	next_items(pack, height);
@@ -1113,7 +785,7 @@ ct_pack_end(CtPack *pack)
 	list->items[0].root = 0;
 	root_pin = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
 	all.n = list->n;
-	write_routing(pack, list, &all, height, root_pin);
+	ct_pack_write_routing(pack, list, &all, height, root_pin);
 	ct_unpin(root_pin);
 	for (int h = 0; h <= height; h++)
 	{
