@@ -220,6 +220,8 @@ class Bench:
 
     def search(self, data, server, m):
         self.settle(server, m)
+        # while others had their turn, what this one reads has grown cold
+        server.timed(self.statement(data, m, m.queries))
         wall, processor = server.timed(self.statement(data, m, m.queries))
         self.results.note(data.name, "query, LATERAL", m.name, 1e6 * processor / m.queries, "us")
         self.results.note(data.name, "query, LATERAL, elapsed", m.name, 1e6 * wall / m.queries, "us")
