@@ -104,9 +104,12 @@ typedef struct CtMetaData
 	/* smallest residual variance of any row; it only falls */
 	double		min_variance;
 
-	/* the frame, on consecutive pages; set once, 0 while there is none */
+	/*
+	 * first of the frame's pages, whose number follows from the dimension; set
+	 * once, 0 while there is none
+	 */
 	BlockNumber frame_block;
-	uint32		frame_pages;
+	uint32		unused2;
 } CtMetaData;
 
 /* address of a point in a vector page */

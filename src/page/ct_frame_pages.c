@@ -140,10 +140,8 @@ ct_index_install_frame(CtIndex *index, const CtFrame *frame)
 	if (mine)
 	{
 		CtEdit	   *edit = ct_edit_begin(index);
-		CtMetaData *data = ct_meta(ct_edit_page(edit, meta, false));
 
-		data->frame_block = first;
-		data->frame_pages = npages;
+		ct_meta(ct_edit_page(edit, meta, false))->frame_block = first;
 		ct_edit_commit(edit);
 	}
 	ct_unpin(meta);

@@ -435,7 +435,6 @@ ct_meta_free_dims(CtIndex *index)
 
 		meta->dims = 0;
 		meta->frame_block = 0;
-		meta->frame_pages = 0;
 		meta->shape++;
 		ct_root_init_page(ct_edit_page(edit, root_pin, true), meta->shape);
 		ct_edit_commit(edit);

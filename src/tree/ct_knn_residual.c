@@ -40,7 +40,6 @@
 #define STORE_SHARE			2
 
 #define CT_LINE				64
-#define PAGE_BYTES			4096
 
 /* rows of seeds for each neighbour that is wanted */
 #define SEED_ROWS			1.5

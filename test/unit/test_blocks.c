@@ -19,28 +19,13 @@
 
 #include "ct_block.h"
 
+#define RANDOM_SEED			20261127
+#include "test_random.h"
+
 #define LENGTH(array)		(sizeof(array) / sizeof((array)[0]))
 #define FENCE				-12345.0
 
 static unsigned long failures = 0;
-
-static uint64_t
-random_bits(void)
-{
-	static uint64_t state = 20261127;
-	uint64_t	z = (state += UINT64_C(0x9E3779B97F4A7C15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
-/* from -1 to 1 */
-static double
-random_unit(void)
-{
-	return (double) (int64_t) random_bits() * 0x1p-63;
-}
 
 static void
 expect(bool good, const char *level, const char *what, int a, int b)

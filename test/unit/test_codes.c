@@ -22,6 +22,9 @@
 #include "ct_codes.h"
 #include "ct_frame.h"
 
+#define RANDOM_SEED			20261127
+#include "test_random.h"
+
 #define LENGTH(array)		(sizeof(array) / sizeof((array)[0]))
 
 #define MAX_DIM		2000
@@ -44,25 +47,6 @@ typedef enum Kind
 	KIND_COPIES,
 	KINDS
 } Kind;
-
-/* splitmix64 */
-static uint64_t
-random_bits(void)
-{
-	static uint64_t state = 20261127;
-	uint64_t	z = (state += UINT64_C(0x9E3779B97F4A7C15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
-/* from -1 to 1 */
-static double
-random_unit(void)
-{
-	return (double) (int64_t) random_bits() * 0x1p-63;
-}
 
 static void
 make_point(Kind kind, int dim, double *point)

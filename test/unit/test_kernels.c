@@ -32,6 +32,9 @@
 
 #include "ct_kernel.h"
 
+#define RANDOM_SEED			20231101
+#include "test_random.h"
+
 #define LENGTH(array)		(sizeof(array) / sizeof((array)[0]))
 
 /* a wider type for references: the range never ends, at least 113 bits */
@@ -56,25 +59,6 @@ static unsigned long comparisons = 0;
 
 
 /* ---- Input ---- */
-
-/* splitmix64 */
-static uint64_t
-random_bits(void)
-{
-	static uint64_t state = 20231101;
-	uint64_t	z = (state += UINT64_C(0x9E3779B97F4A7C15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
-/* from -1 to 1 */
-static double
-random_unit(void)
-{
-	return (double) (int64_t) random_bits() * 0x1p-63;
-}
 
 static int
 random_below(int limit)

@@ -25,6 +25,9 @@
 
 #include "ct_model.h"
 
+#define RANDOM_SEED			20231102
+#include "test_random.h"
+
 #define LENGTH(array)		(sizeof(array) / sizeof((array)[0]))
 
 #define WIDER				(LDBL_MANT_DIG >= 64)
@@ -64,26 +67,6 @@ same_bits(const double *a, const double *b, size_t n)
 
 
 /* ---- Input ---- */
-
-static uint64_t random_state = 20231102;
-
-/* splitmix64 */
-static uint64_t
-random_bits(void)
-{
-	uint64_t	z = (random_state += UINT64_C(0x9E3779B97F4A7C15));
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
-/* from -1 to 1 */
-static double
-random_unit(void)
-{
-	return (double) (int64_t) random_bits() * 0x1p-63;
-}
 
 static double
 random_normal(void)
