@@ -8,6 +8,10 @@
  * cache once for all its points, and that correlations with landmarks are
  * products of matrices.
  *
+ * Bounds of all rows come first (ct_block_collect), then distances: of the rows
+ * that promise most, and then of those that these have not ruled out.  Records of
+ * rows are needed for distances only, and only of the rows of some pair.
+ *
  * Nothing here allocates memory or fails, so that threads can do it: different
  * blocks at the same time, with work areas of their own.
  *
@@ -19,6 +23,7 @@
 #ifndef CT_BLOCK_H
 #define CT_BLOCK_H
 
+#include "ct_candidates.h"
 #include "ct_model.h"
 #include "ct_projection.h"
 
@@ -72,9 +77,7 @@ typedef struct CtBlockPoint
 	int			nfound;
 	CtNeighbour *found;			/* heap, the worst one first */
 	double		cut;			/* rows with less correlation are not wanted */
-	double		seed_dist;		/* how near the nearest seed so far was */
-	int			nseeds;
-	int		   *seeds;			/* leaves whose rows are evaluated first */
+	CtCandidates candidates;
 } CtBlockPoint;
 
 /* At most CT_BLOCK points, and the pairs that are yet to be evaluated. */
@@ -94,35 +97,45 @@ typedef struct CtBlock
 /* Memory of a thread: this many bytes, aligned to a cache line. */
 typedef struct CtBlockWork CtBlockWork;
 
-extern size_t ct_block_work_bytes(const CtModel *model, size_t nlandmarks);
+extern size_t ct_block_work_bytes(const CtBlockRows *rows, int room);
 
 /* Puts the points of a block side by side; they are set, and its memory. */
 extern void ct_block_prepare(const CtModel *model, CtBlock *block);
 extern size_t ct_block_size(const CtModel *model);
 
-/* Makes a point ready, for rows with no less variance than this. */
-extern void ct_block_point_init(const CtSpace *space, double min_variance,
-								const double *record, uint64_t self, int k,
-								CtNeighbour *found, int *seeds,
+/* A point's list of candidates has room for so many. */
+extern int	ct_block_room(int k);
+
+/* candidates is memory for the list. */
+extern void ct_block_point_init(const double *record, uint64_t self, int k,
+								CtNeighbour *found, void *candidates,
 								CtBlockPoint *point);
 
-extern void ct_block_point_admit(const CtSpace *space, double min_variance,
-								 CtBlockPoint *point);
+/* Makes a point ready for these rows. */
+extern void ct_block_point_admit(const CtBlockRows *rows, CtBlockPoint *point);
 
 /*
- * Chooses up to n seeds of a point, the leaves nearest in space, unless seeds of
- * other rows were nearer and have told enough.  dist has room for all leaves.
+ * Collects the candidates of a block's points among all rows.  The first leaves
+ * looked at are those nearest in space to each point, so many of them.
  */
-extern void ct_block_choose_seeds(const CtBlockRows *rows, int n,
-								  CtBlockPoint *point, double *dist);
-
-/* Sets the pairs of a block: all rows of the seeds. */
-extern void ct_block_pair_seeds(const CtBlockRows *rows, CtBlock *block);
+extern void ct_block_collect(const CtBlockRows *rows, CtBlock *block,
+							 int nnear, CtBlockWork *work);
 
 /*
- * Sets the pairs of a block: those of other rows that bounds do not rule out.
+ * Sets the pairs of a block that are to be evaluated first: of points whose
+ * lists have lost wanted rows, the candidates of largest estimate.
  */
-extern void ct_block_pair_rows(const CtBlockRows *rows, CtBlock *block,
+extern void ct_block_pair_first(const CtBlockRows *rows, CtBlock *block,
+								CtBlockWork *work);
+
+/*
+ * Sets the pairs of a block that are to be evaluated next, in blocks of points
+ * that have all lost wanted rows, or none of them.  Of the former those are all
+ * rows that bounds do not rule out, and nothing is left.  Of the latter they
+ * are the candidates of largest estimate, and then the others that are still
+ * wanted: two rounds.
+ */
+extern void ct_block_pair_next(const CtBlockRows *rows, CtBlock *block,
 							   CtBlockWork *work);
 
 /*
@@ -135,9 +148,10 @@ extern size_t ct_block_evaluate(const CtBlockRows *rows, CtBlock *block,
 /*
  * How many rows will a point be paired with?  A class, of which the first has
  * most.  Where points of one class are together, their pairs are with the same
- * rows.
+ * rows.  Points of the last class have lost no candidate that is wanted.
  */
-#define CT_BLOCK_CLASSES	9
+#define CT_BLOCK_CLASSES	10
+#define CT_BLOCK_COMPLETE	(CT_BLOCK_CLASSES - 1)
 
 extern int	ct_block_point_class(const CtBlockPoint *point);
 

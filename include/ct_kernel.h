@@ -192,7 +192,8 @@ typedef struct CtKernelTable
 	 * block_survivors(): of each of n rows, the queries for which the absolute
 	 * product of shares, plus that of the rests, is not less than needed.  Share
 	 * j of row i is shares[j * stride + i] in units of scales[j].  No more
-	 * pivots than CT_BLOCK_BASIS.
+	 * pivots than CT_BLOCK_BASIS.  The absolute product of row i and query b
+	 * becomes estimates[i * CT_BLOCK + b].
 	 */
 	void		(*block_products) (const double *const *x, size_t n,
 								   const double *const *packs, size_t npacks,
@@ -204,7 +205,7 @@ typedef struct CtKernelTable
 									const int8_t *shares, size_t stride,
 									const float *scales, size_t n,
 									size_t nbasis, const float *rests,
-									uint64_t *survivors);
+									uint64_t *survivors, float *estimates);
 
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);

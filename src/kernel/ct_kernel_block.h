@@ -93,10 +93,14 @@ block_shares(const float *triangle, size_t n, const float *const *rho,
 	}
 }
 
-/* Bits of BLOCK_STEP queries for BLOCK_ROWS rows, whose shares are widened. */
+/*
+ * Bits of BLOCK_STEP queries for BLOCK_ROWS rows, whose shares are widened, and
+ * the estimates of n of these.
+ */
 CT_INLINE BLOCK_TARGET void
 block_tile(const CtBlockQueries *queries, size_t query, size_t nbasis,
-		   const float (*wide)[BLOCK_WIDE], const float *rests, uint64_t *bits)
+		   const float (*wide)[BLOCK_WIDE], size_t n, const float *rests,
+		   uint64_t *bits, float *estimates)
 {
 	BlockVector sums[BLOCK_ROWS][BLOCK_VECTORS];
 
@@ -126,10 +130,13 @@ block_tile(const CtBlockQueries *queries, size_t query, size_t nbasis,
 		for (int v = 0; v < BLOCK_VECTORS; v++)
 		{
 			size_t		lane = query + v * BLOCK_LANES;
+			BlockVector estimate = block_abs(sums[r][v]);
 			BlockVector reach = block_fma(block_set(rests[r]),
 										  block_load(queries->rests + lane),
-										  block_abs(sums[r][v]));
+										  estimate);
 
+			if ((size_t) r < n)
+				block_store(estimates + r * CT_BLOCK + lane, estimate);
 			bits[r] |= (uint64_t) block_reaches(reach,
 												block_load(queries->needed + lane)) << lane;
 		}
@@ -139,7 +146,7 @@ block_tile(const CtBlockQueries *queries, size_t query, size_t nbasis,
 CT_INLINE BLOCK_TARGET void
 block_some_rows(const CtBlockQueries *queries, const int8_t *shares,
 				size_t stride, const float *scales, size_t n, size_t nbasis,
-				const float *rests, uint64_t *survivors)
+				const float *rests, uint64_t *survivors, float *estimates)
 {
 	float		wide[CT_BLOCK_BASIS][BLOCK_WIDE];
 	float		all_rests[BLOCK_WIDE] = {0};
@@ -160,20 +167,20 @@ block_some_rows(const CtBlockQueries *queries, const int8_t *shares,
 	for (size_t query = 0; query < CT_BLOCK; query += BLOCK_STEP)
 		for (size_t i = 0; i < n; i += BLOCK_ROWS)
 			block_tile(queries, query, nbasis,
-					   (const float (*)[BLOCK_WIDE]) &wide[0][i],
-					   all_rests + i, bits + i);
+					   (const float (*)[BLOCK_WIDE]) &wide[0][i], n - i,
+					   all_rests + i, bits + i, estimates + i * CT_BLOCK);
 	memcpy(survivors, bits, n * sizeof(uint64_t));
 }
 
 static BLOCK_TARGET void
 block_survivors(const CtBlockQueries *queries, const int8_t *shares,
 				size_t stride, const float *scales, size_t n, size_t nbasis,
-				const float *rests, uint64_t *survivors)
+				const float *rests, uint64_t *survivors, float *estimates)
 {
 	for (size_t i = 0; i < n; i += BLOCK_WIDE)
 		block_some_rows(queries, shares + i, stride, scales,
 						n - i < BLOCK_WIDE ? n - i : BLOCK_WIDE, nbasis,
-						rests + i, survivors + i);
+						rests + i, survivors + i, estimates + i * CT_BLOCK);
 }
 
 /*

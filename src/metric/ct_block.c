@@ -37,6 +37,12 @@
  *
  * 3. The reported distance, by the operator's own operations.
  *
+ * Sieve 1 bounds correlations from below as well, by as much as from above, so
+ * that the k-th largest of the lower bounds is a cut before anything is
+ * evaluated; and the k largest of the estimates, half way between, are the k
+ * neighbours or nearly so (ct_candidates.h).  Evaluating them gives a cut that
+ * leaves few others.
+ *
  * cut: the k-th distance found so far is d.  A row with |rho| < 1 - d^2 - 16 u
  * has 1 - |rho| > d^2 + 15 u as computed, and a root above d: these are numbers
  * up to 1, whose roots grow by at least half of what they grow by.
@@ -55,7 +61,7 @@
 #define FLOAT_UNIT			0x1p-24f
 #define NORM_ERROR			4e-6f
 #define SQUARE_ERROR		1e-6f
-#define REACH_ERROR			4e-6f
+#define REACH_ERROR			5e-6f
 #define PRODUCT_UNITS(m)	(1.1 * (m) + 64.0)
 
 /* landmarks that are multiplied together; PRODUCTS has room for them */
@@ -83,19 +89,32 @@
 /* more than any correlation */
 #define OUT_OF_REACH		10.0f
 
+/* candidates of a point that there is room for */
+#define ROOM_FOR_NEIGHBOUR	4
+#define ROOM_BESIDES		512
+
+/* and how many of them are evaluated first */
+#define BEST_OF(k)			((k) + (k) / 8 + 8)
+
 struct CtBlockWork
 {
 	float	   *rho;			/* with landmarks: CT_BLOCK for each */
 	float		shares[CT_BLOCK_BASIS * CT_BLOCK];
 	float		squares[CT_BLOCK];
 	float		rests[CT_BLOCK];
+	float		slack[CT_BLOCK];	/* of estimates, besides rests */
 	float		needed[CT_BLOCK];
+	uint64_t	bits[CT_BLOCK_ROWS];
+	float		estimates[CT_BLOCK_ROWS * CT_BLOCK];
 	uint16_t	lists[CT_BLOCK][CT_BLOCK_ROWS];
 	int			nlists[CT_BLOCK];
 	const double *vectors[CT_BLOCK_ROWS];
 	double		products[PRODUCTS];
 	double		covariances[CT_BLOCK_ROWS];
 	double	   *columns;		/* dims columns of CT_BLOCK_ROWS coordinates */
+	double	   *dist;			/* of a point and all leaves */
+	uint64_t   *near;			/* of each leaf the points that it is near */
+	double	   *keys;			/* of candidates */
 	double		memory[];
 };
 
@@ -153,19 +172,23 @@ ct_block_prepare(const CtModel *model, CtBlock *block)
 }
 
 size_t
-ct_block_work_bytes(const CtModel *model, size_t nlandmarks)
+ct_block_work_bytes(const CtBlockRows *rows, int room)
 {
 	return sizeof(CtBlockWork) +
-		sizeof(double) * model->dims * CT_BLOCK_ROWS +
-		sizeof(float) * (nlandmarks + 1) * CT_BLOCK;
+		sizeof(double) * (rows->space->model->dims * CT_BLOCK_ROWS +
+						  2 * rows->nleaves + room) +
+		sizeof(float) * (rows->nlandmarks + 1) * CT_BLOCK;
 }
 
 /* Divides the memory of a thread. */
 static void
-work_begin(const CtModel *model, CtBlockWork *work)
+work_begin(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
 {
 	work->columns = work->memory;
-	work->rho = (float *) (work->columns + (size_t) model->dims * CT_BLOCK_ROWS);
+	work->dist = work->columns + rows->space->model->dims * CT_BLOCK_ROWS;
+	work->near = (uint64_t *) (work->dist + rows->nleaves);
+	work->keys = (double *) (work->near + rows->nleaves);
+	work->rho = (float *) (work->keys + block->points[0]->candidates.room);
 }
 
 /* -------- what a point has found -------- */
@@ -176,36 +199,39 @@ is_farther(const CtNeighbour *a, const CtNeighbour *b)
 	return a->dist != b->dist ? a->dist > b->dist : a->key > b->key;
 }
 
+int
+ct_block_room(int k)
+{
+	return ROOM_FOR_NEIGHBOUR * k + ROOM_BESIDES;
+}
+
 void
-ct_block_point_init(const CtSpace *space, double min_variance,
-					const double *record, uint64_t self, int k,
-					CtNeighbour *found, int *seeds, CtBlockPoint *point)
+ct_block_point_init(const double *record, uint64_t self, int k,
+					CtNeighbour *found, void *candidates,
+					CtBlockPoint *point)
 {
 	point->record = record;
 	point->self = self;
+	point->slack = 2.0;
 	point->k = k;
 	point->nfound = 0;
 	point->found = found;
 	point->cut = -1.0;
-	point->seed_dist = INFINITY;
-	point->nseeds = 0;
-	point->seeds = seeds;
-	ct_block_point_admit(space, min_variance, point);
+	ct_candidates_init(&point->candidates, ct_block_room(k), candidates);
 }
 
-/* The slack of a point towards rows and landmarks that have no less variance. */
 void
-ct_block_point_admit(const CtSpace *space, double min_variance,
-					 CtBlockPoint *point)
+ct_block_point_admit(const CtBlockRows *rows, CtBlockPoint *point)
 {
-	const CtModel *model = space->model;
-	double		least = fmin(min_variance, model->variance);
+	const CtModel *model = rows->space->model;
+	double		least = fmin(rows->min_variance, model->variance);
 	double		slack = ct_model_slack(model, point->record[model->dims], least) +
 		product_error(model) * scale_of(model, point->record) / sqrt(least) +
 		16.0 * UNIT;
 
 	/* correlations do not differ by more than 2 */
 	point->slack = slack < 2.0 ? slack : 2.0;
+	ct_candidates_clear(&point->candidates);
 }
 
 static void
@@ -256,7 +282,8 @@ consider(CtBlockPoint *point, double rho, uint64_t key)
 	if (point->nfound < point->k)
 		return;
 	worst = point->found[0].dist;
-	point->cut = 1.0 - worst * worst * (1.0 + 8.0 * UNIT) - 16.0 * UNIT;
+	point->cut = fmax(point->cut, 1.0 - worst * worst * (1.0 + 8.0 * UNIT) -
+					  16.0 * UNIT);
 }
 
 void
@@ -271,72 +298,24 @@ ct_block_sort(CtBlockPoint *point)
 	}
 }
 
+/* Has a point lost no candidate that is wanted? */
+static inline bool
+is_complete(const CtBlockPoint *point)
+{
+	return point->candidates.lost < point->cut;
+}
+
 int
 ct_block_point_class(const CtBlockPoint *point)
 {
 	int			class = 0;
 
-	while (class < CT_BLOCK_CLASSES - 1 &&
+	if (is_complete(point))
+		return CT_BLOCK_COMPLETE;
+	while (class < CT_BLOCK_COMPLETE - 1 &&
 		   point->cut >= CLASS_WIDTH * (class + 1))
 		class++;
 	return class;
-}
-
-/* -------- seeds -------- */
-
-void
-ct_block_choose_seeds(const CtBlockRows *rows, int n, CtBlockPoint *point,
-					  double *dist)
-{
-	const CtModel *model = rows->space->model;
-	const CtKernelTable *kernels = rows->space->kernels;
-	double		place[MAX_DIMS];
-
-	for (size_t j = 0; j < model->dims; j++)
-		place[j] = point->record[j] / ct_model_lengthscale(model)[j];
-	kernels->l2_columns_f64(place, rows->centres, rows->nleaves,
-							rows->nleaves, model->dims, dist);
-	point->nseeds = 0;
-	while (point->nseeds < n && (size_t) point->nseeds < rows->nleaves)
-	{
-		size_t		best = kernels->argmin_f64(dist, rows->nleaves);
-
-		if (point->nseeds == 0)
-		{
-			if (point->nfound == point->k && !(dist[best] < point->seed_dist))
-				return;
-			point->seed_dist = dist[best];
-		}
-		point->seeds[point->nseeds++] = (int) best;
-		dist[best] = INFINITY;
-	}
-}
-
-/* Sets or takes away the pairs of points and rows of their seeds. */
-static void
-set_seeds(const CtBlockRows *rows, CtBlock *block, bool set)
-{
-	for (int b = 0; b < block->n; b++)
-		for (int s = 0; s < block->points[b]->nseeds; s++)
-		{
-			const CtBlockLeaf *leaf =
-				&rows->leaves[block->points[b]->seeds[s]];
-
-			for (size_t i = leaf->first; i < leaf->first + leaf->n; i++)
-				if (!set)
-					block->pairs[i] &= ~(UINT64_C(1) << b);
-				else if (rows->keys[i] != CT_NO_KEY)
-					block->pairs[i] |= UINT64_C(1) << b;
-		}
-}
-
-void
-ct_block_pair_seeds(const CtBlockRows *rows, CtBlock *block)
-{
-	for (size_t l = 0; l < rows->nleaves; l++)
-		memset(block->pairs + rows->leaves[l].first, 0,
-			   sizeof(uint64_t) * rows->leaves[l].n);
-	set_seeds(rows, block, true);
 }
 
 /* -------- the first sieve -------- */
@@ -397,18 +376,22 @@ weigh_point(const CtBlockLeaf *leaf, const CtBlockPoint *point,
 	reach = error * (1.0f + row_error) + row_error * length +
 		error * row_error + 4 * n * FLOAT_UNIT * length * (1.0f + row_error);
 	work->rests[b] = rest;
-	work->needed[b] = (float) (point->cut - point->slack) - reach - REACH_ERROR;
+	work->slack[b] = (float) point->slack + reach + REACH_ERROR;
+	work->needed[b] = (float) point->cut - work->slack[b];
 	return length + rest * leaf->most_rest >= work->needed[b];
 }
 
-/* Pairs the rows of a leaf with those points for which bounds allow it. */
-static void
-pair_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
-		  CtBlockWork *work)
+/*
+ * Sets the bits of a leaf's rows: the points for which bounds do not rule them
+ * out.  Returns whether there may be any.  Their estimates, and what these lack,
+ * stay in the work area.
+ */
+static bool
+bound_leaf(const CtBlockRows *rows, const CtBlock *block,
+		   const CtBlockLeaf *leaf, CtBlockWork *work, uint64_t *bits)
 {
 	const CtKernelTable *kernels = rows->space->kernels;
 	CtBlockQueries queries = {work->shares, work->rests, work->needed};
-	uint64_t   *pairs = block->pairs + leaf->first;
 	uint64_t	all = ~UINT64_C(0) >> (CT_BLOCK - block->n);
 	const float *rho[CT_BLOCK_BASIS];
 	int			n = leaf->basis.n;
@@ -421,24 +404,22 @@ pair_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 							  work->squares);
 	for (int b = 0; b < block->n && n > 0; b++)
 		any = weigh_point(leaf, block->points[b], work, b) || any;
-	if (!any)
-	{
-		memset(pairs, 0, sizeof(uint64_t) * leaf->n);
-		return;
-	}
-	if (n > 0)
+	if (any && n > 0)
 		kernels->block_survivors(&queries, leaf->shares.shares,
 								 leaf->shares.stride, leaf->shares.scales,
-								 leaf->n, n, leaf->shares.rests, pairs);
+								 leaf->n, n, leaf->shares.rests, bits,
+								 work->estimates);
 	for (int i = 0; i < leaf->n; i++)
-		pairs[i] = rows->keys[leaf->first + i] == CT_NO_KEY ? 0 :
-			n > 0 ? pairs[i] & all : all;
+		bits[i] = !any || rows->keys[leaf->first + i] == CT_NO_KEY ? 0 :
+			n > 0 ? bits[i] & all : all;
+	return any;
 }
 
-void
-ct_block_pair_rows(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
+/* Begins to bound rows for a block. */
+static void
+begin_bounds(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
 {
-	work_begin(rows->space->model, work);
+	work_begin(rows, block, work);
 	for (size_t from = 0; from < rows->nlandmarks; from += LANDMARK_BATCH)
 		correlate_landmarks(rows, block, work, from,
 							rows->nlandmarks - from < LANDMARK_BATCH ?
@@ -448,9 +429,174 @@ ct_block_pair_rows(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
 		work->rests[b] = 0.0f;
 		work->needed[b] = OUT_OF_REACH;
 	}
+}
+
+/* -------- candidates -------- */
+
+/* Notes which leaves are the n nearest to a point. */
+static void
+note_nearest(const CtBlockRows *rows, const CtBlockPoint *point, uint64_t bit,
+			 int n, CtBlockWork *work)
+{
+	const CtModel *model = rows->space->model;
+	const CtKernelTable *kernels = rows->space->kernels;
+	double		place[MAX_DIMS];
+
+	for (size_t j = 0; j < model->dims; j++)
+		place[j] = point->record[j] / ct_model_lengthscale(model)[j];
+	kernels->l2_columns_f64(place, rows->centres, rows->nleaves,
+							rows->nleaves, model->dims, work->dist);
+	for (int i = 0; i < n && (size_t) i < rows->nleaves; i++)
+	{
+		size_t		leaf = kernels->argmin_f64(work->dist, rows->nleaves);
+
+		work->near[leaf] |= bit;
+		work->dist[leaf] = INFINITY;
+	}
+}
+
+static void
+narrow_candidates(const CtBlockRows *rows, CtBlockPoint *point,
+				  CtBlockWork *work)
+{
+	point->cut = ct_candidates_narrow(&point->candidates, rows->space->kernels,
+									  point->k, point->cut, work->keys);
+}
+
+/* Adds the rows of a leaf to the candidates of some points, unless ruled out. */
+static void
+collect_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+			 uint64_t some, CtBlockWork *work)
+{
+	if (!bound_leaf(rows, block, leaf, work, work->bits))
+		return;
+	for (int i = 0; i < leaf->n; i++)
+		for (uint64_t bits = work->bits[i] & some; bits != 0; bits &= bits - 1)
+		{
+			int			b = __builtin_ctzll(bits);
+			CtBlockPoint *point = block->points[b];
+			CtCandidates *list = &point->candidates;
+			size_t		row = leaf->first + i;
+			float		estimate = 0.0f;
+			float		most = 1.0f;
+
+			if (leaf->basis.n > 0)
+			{
+				estimate = work->estimates[i * CT_BLOCK + b];
+				most = estimate + work->slack[b] +
+					work->rests[b] * leaf->shares.rests[i];
+			}
+			if (rows->keys[row] >> 16 == point->self >> 16)
+				continue;
+			if (list->n == list->room)
+				narrow_candidates(rows, point, work);
+			if (most >= point->cut)
+				ct_candidates_offer(list, estimate, most, (uint32_t) row);
+		}
+}
+
+void
+ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
+				 CtBlockWork *work)
+{
+	begin_bounds(rows, block, work);
+	memset(work->near, 0, sizeof(uint64_t) * rows->nleaves);
+	for (int b = 0; b < block->n; b++)
+		note_nearest(rows, block->points[b], UINT64_C(1) << b, nnear, work);
+	/* these give cuts, with which the others have few candidates */
 	for (size_t l = 0; l < rows->nleaves; l++)
-		pair_leaf(rows, block, &rows->leaves[l], work);
-	set_seeds(rows, block, false);
+		if (work->near[l] != 0)
+			collect_leaf(rows, block, &rows->leaves[l], work->near[l], work);
+	for (int b = 0; b < block->n; b++)
+		narrow_candidates(rows, block->points[b], work);
+	for (size_t l = 0; l < rows->nleaves; l++)
+		collect_leaf(rows, block, &rows->leaves[l], ~work->near[l], work);
+	for (int b = 0; b < block->n; b++)
+		narrow_candidates(rows, block->points[b], work);
+}
+
+/* -------- pairs -------- */
+
+static void
+clear_pairs(const CtBlockRows *rows, CtBlock *block)
+{
+	for (size_t l = 0; l < rows->nleaves; l++)
+		memset(block->pairs + rows->leaves[l].first, 0,
+			   sizeof(uint64_t) * rows->leaves[l].n);
+}
+
+/* Pairs point number b with the candidates of largest estimate. */
+static void
+pair_best(const CtBlockRows *rows, CtBlock *block, int b, CtBlockWork *work)
+{
+	CtCandidates *list = &block->points[b]->candidates;
+
+	ct_candidates_choose(list, rows->space->kernels,
+						 BEST_OF(block->points[b]->k), work->keys);
+	for (int i = 0; i < list->nbest; i++)
+		block->pairs[list->items[i].row] |= UINT64_C(1) << b;
+}
+
+/* Pairs it with the others that are still wanted, and drops them. */
+static void
+pair_others(CtBlock *block, int b)
+{
+	CtBlockPoint *point = block->points[b];
+	CtCandidates *list = &point->candidates;
+
+	for (int i = list->nbest; i < list->n; i++)
+		if (-list->most[i] >= point->cut)
+			block->pairs[list->items[i].row] |= UINT64_C(1) << b;
+	list->n = list->nbest;
+}
+
+/*
+ * Pairs the points of a block with all rows that they may want and that have not
+ * been evaluated; nothing is left then.
+ */
+static void
+pair_rows(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
+{
+	begin_bounds(rows, block, work);
+	for (size_t l = 0; l < rows->nleaves; l++)
+		bound_leaf(rows, block, &rows->leaves[l], work,
+				   block->pairs + rows->leaves[l].first);
+	for (int b = 0; b < block->n; b++)
+	{
+		CtCandidates *list = &block->points[b]->candidates;
+
+		for (int i = 0; i < list->nbest; i++)
+			block->pairs[list->items[i].row] &= ~(UINT64_C(1) << b);
+		list->n = list->nbest;
+	}
+}
+
+void
+ct_block_pair_first(const CtBlockRows *rows, CtBlock *block,
+					CtBlockWork *work)
+{
+	work_begin(rows, block, work);
+	clear_pairs(rows, block);
+	for (int b = 0; b < block->n; b++)
+		if (!is_complete(block->points[b]))
+			pair_best(rows, block, b, work);
+}
+
+void
+ct_block_pair_next(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
+{
+	if (!is_complete(block->points[0]))
+	{
+		pair_rows(rows, block, work);
+		return;
+	}
+	work_begin(rows, block, work);
+	clear_pairs(rows, block);
+	for (int b = 0; b < block->n; b++)
+		if (block->points[b]->candidates.nbest == 0)
+			pair_best(rows, block, b, work);
+		else
+			pair_others(block, b);
 }
 
 /* -------- the second sieve -------- */
@@ -590,7 +736,7 @@ ct_block_evaluate(const CtBlockRows *rows, CtBlock *block, size_t first,
 {
 	size_t		count = 0;
 
-	work_begin(rows->space->model, work);
+	work_begin(rows, block, work);
 	for (size_t l = first; l < last; l++)
 		count += evaluate_leaf(rows, block, &rows->leaves[l], work);
 	return count;

@@ -5,12 +5,12 @@
  *
  * Queries come in groups.  For each group the leaves are read, as many at a
  * time as fit into memory: a slab.  Of a slab everything but the records is kept:
- * 1/25 of the whole with 512 inducing points.  In a slab a group goes through
- * two rounds.  The first evaluates the rows of the leaves that are nearest to
- * each query in space, so that the second, which pairs queries and rows by what
- * the bases say (ct_block.h), knows how near a row must be.  Each round reads
- * those records that it needs, unless they are there from before, and keeps
- * them as long as there is room.
+ * 1/25 of the whole with 512 inducing points.  The bases say which rows may be
+ * neighbours of which query (ct_block.h).  Of these a first round evaluates the
+ * most promising, and so finds nearly all neighbours; a second one what may yet
+ * be nearer than what the first has found.  Each round reads those records that
+ * it needs, unless they are there from before, and keeps them as long as there is
+ * room.
  *
  * The main thread reads, all threads compute: a block of queries each.
  *
@@ -39,10 +39,15 @@
 #define SLAB_SHARE			4
 #define STORE_SHARE			2
 
+/* More records than that need not be at hand.  Fresh memory is slower than a page. */
+#define STORE_BYTES			(8 * 1024 * 1024)
+
+#define ROUNDS				3
+
 #define CT_LINE				64
 
-/* rows of seeds for each neighbour that is wanted */
-#define SEED_ROWS			1.5
+/* rows of leaves near a query that are bounded first, for each neighbour */
+#define NEAR_ROWS			1.5
 
 /* rows of a leaf whose places tell where it is */
 #define CENTRE_ROWS			3
@@ -73,8 +78,7 @@ typedef struct Group
 	double	   *records;
 	CtBlockPoint *points;
 	CtNeighbour *found;
-	int			most_seeds;
-	int		   *seeds;			/* so many for each */
+	char	   *candidates;		/* ct_candidates_bytes() for each */
 	CtKnnRow   *answer;
 } Group;
 
@@ -99,7 +103,7 @@ typedef struct Slab
 	size_t		rows_size;
 	CtLocator  *row_locators;
 	uint64	   *keys;
-	double	  **records;		/* NULL: not in memory */
+	double	  **records;		/* where they are, if they are in the store */
 	uint64	   *pairs;			/* of all blocks */
 } Slab;
 
@@ -119,7 +123,6 @@ typedef struct Engine
 	/* records of rows */
 	double	   *store;
 	size_t		store_size;
-	size_t		nstored;
 
 	int			nblocks;
 	CtBlock    *blocks;
@@ -185,7 +188,8 @@ query_bytes(const Engine *engine)
 {
 	return sizeof(CtKnnQuery) + sizeof(CtLocator) + sizeof(CtBlockPoint) +
 		sizeof(double) * engine->index->meta.dims + record_bytes(engine) +
-		block_bytes(engine) / CT_BLOCK + sizeof(CtNeighbour) * engine->knn->k;
+		block_bytes(engine) / CT_BLOCK + sizeof(CtNeighbour) * engine->knn->k +
+		ct_candidates_bytes(ct_block_room(engine->knn->k));
 }
 
 /* of a leaf, besides landmarks */
@@ -216,12 +220,7 @@ create_group(Engine *engine)
 	double	   *memory;
 	int64		n;
 
-	/* leaves are half full at least, as a rule */
-	group->most_seeds = Min(2 + 2 * SEED_ROWS * knn->k / engine->index->leaf.capacity,
-							ct_block_count(engine->index));
-	n = knn->memory / GROUP_SHARE / (query_bytes(engine) +
-									 group->most_seeds * sizeof(int));
-
+	n = knn->memory / GROUP_SHARE / query_bytes(engine);
 	n = Min(n, GROUP_QUERIES);
 	n = Min(n, knn->total);
 	/* whole blocks; a query more than there is memory for does no harm */
@@ -236,8 +235,8 @@ create_group(Engine *engine)
 	group->points = allocate(context, group->size, sizeof(CtBlockPoint));
 	group->found = allocate(context, (size_t) group->size * knn->k,
 							sizeof(CtNeighbour));
-	group->seeds = allocate(context, (size_t) group->size * group->most_seeds,
-							sizeof(int));
+	group->candidates = allocate(context, group->size,
+								 ct_candidates_bytes(ct_block_room(knn->k)));
 	group->answer = allocate(context, knn->k, sizeof(CtKnnRow));
 	engine->blocks = allocate(context, most_blocks(engine), sizeof(CtBlock));
 	memory = allocate_aligned(context, most_blocks(engine) * block_bytes(engine));
@@ -266,7 +265,6 @@ clear_slab(Engine *engine)
 	slab->locators = allocate(context, slab->landmarks_size,
 							  sizeof(CtLocator));
 	slab->numbers = locators_create(context, 1024, NULL);
-	engine->nstored = 0;
 }
 
 /* -------- queries -------- */
@@ -358,20 +356,18 @@ static void
 begin_group(Engine *engine)
 {
 	Group	   *group = &engine->group;
-	int64		k = engine->knn->k;
+	size_t		k = engine->knn->k;
+	size_t		bytes = ct_candidates_bytes(ct_block_room(k));
 
 	for (int i = 0; i < group->n; i++)
 	{
 		const CtKnnQuery *query = &group->queries[i];
 
-		ct_block_point_init(&engine->index->space,
-							engine->index->meta.min_variance,
-							record_at(engine, group->records, i),
+		ct_block_point_init(record_at(engine, group->records, i),
 							query->number > 0 ? CT_NO_KEY :
 							key_of(&query->index_tid, &query->index_tid),
 							k, group->found + i * k,
-							group->seeds + (size_t) i * group->most_seeds,
-							&group->points[i]);
+							group->candidates + i * bytes, &group->points[i]);
 	}
 }
 
@@ -590,9 +586,7 @@ prepare_slab(Engine *engine)
 	rows->space = &engine->index->space;
 	rows->min_variance = read_landmarks(engine);
 	find_centres(engine);
-	slab->records = MemoryContextAllocExtended(slab->context,
-											   Max(slab->nrows, 1) * sizeof(double *),
-											   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	slab->records = allocate(slab->context, slab->nrows, sizeof(double *));
 	slab->pairs = allocate(slab->context, slab->nrows * npairs,
 						   sizeof(uint64));
 	rows->nlandmarks = slab->nlandmarks;
@@ -603,9 +597,8 @@ prepare_slab(Engine *engine)
 	rows->keys = slab->keys;
 	rows->records = (const double *const *) slab->records;
 	engine->work_bytes = TYPEALIGN(CT_LINE,
-								   Max(ct_block_work_bytes(rows->space->model,
-														   slab->nlandmarks),
-									   slab->nleaves * sizeof(double)));
+								   ct_block_work_bytes(rows,
+													   ct_block_room(engine->knn->k)));
 	engine->work = allocate_aligned(slab->context, engine->work_bytes *
 									engine->knn->nthreads);
 }
@@ -645,21 +638,38 @@ form_blocks(Engine *engine)
 			}
 			block->points[block->n++] = &group->points[i];
 		}
-		/* those of the first class are paired with nearly everything */
-		if (class == 0)
+		/*
+		 * Those of the first class are paired with nearly everything, those of
+		 * the last with few.
+		 */
+		if (class == 0 || class == CT_BLOCK_COMPLETE - 1)
 			block = NULL;
 	}
 }
 
-/*
- * Marks and counts the rows of a leaf that some block needs and that have no
- * record yet; adds to *npairs.
- */
+/* Leaves the blocks of points that have lost no candidate. */
+static void
+keep_complete_blocks(Engine *engine)
+{
+	int			kept = 0;
+
+	for (int b = 0; b < engine->nblocks; b++)
+	{
+		CtBlock		block = engine->blocks[b];
+
+		if (ct_block_point_class(block.points[0]) != CT_BLOCK_COMPLETE)
+			continue;
+		engine->blocks[b] = engine->blocks[kept];
+		engine->blocks[kept++] = block;
+	}
+	engine->nblocks = kept;
+}
+
+/* Marks and counts the rows of a leaf that some block needs; adds to *npairs. */
 static int
-needed_rows(Engine *engine, const CtBlockLeaf *leaf, bool *needed,
+needed_rows(const Engine *engine, const CtBlockLeaf *leaf, bool *needed,
 			int64 *npairs)
 {
-	Slab	   *slab = &engine->slab;
 	uint64		any[CT_BLOCK_ROWS] = {0};
 	int			count = 0;
 
@@ -676,23 +686,15 @@ needed_rows(Engine *engine, const CtBlockLeaf *leaf, bool *needed,
 	}
 	for (int i = 0; i < leaf->n; i++)
 	{
-		needed[i] = any[i] != 0 && slab->records[leaf->first + i] == NULL;
+		needed[i] = any[i] != 0;
 		count += needed[i];
 	}
 	return count;
 }
 
-/* Forgets the records of rows. */
-static void
-empty_store(Engine *engine)
-{
-	memset(engine->slab.records, 0, sizeof(double *) * engine->slab.nrows);
-	engine->nstored = 0;
-}
-
 /*
- * Reads records for the pairs of leaves from number first on, until memory is
- * full or this is work enough.  Returns the number of the next leaf.
+ * Reads records for the pairs of leaves from number first on, until there is no
+ * room or this is work enough.  Returns the number of the next leaf.
  */
 static size_t
 read_rows(Engine *engine, size_t first)
@@ -700,6 +702,7 @@ read_rows(Engine *engine, size_t first)
 	Slab	   *slab = &engine->slab;
 	CtLocator  *locators = palloc(sizeof(CtLocator) * CT_BLOCK_ROWS);
 	double	  **records = palloc(sizeof(double *) * CT_BLOCK_ROWS);
+	size_t		nstored = 0;
 	int64		npairs = 0;
 	size_t		l = first;
 
@@ -709,22 +712,17 @@ read_rows(Engine *engine, size_t first)
 		bool		needed[CT_BLOCK_ROWS];
 		int			n = needed_rows(engine, leaf, needed, &npairs);
 
-		if (l > first && npairs * (double) engine->index->point_size > REGION_WORK)
+		if (l > first &&
+			(nstored + n > engine->store_size ||
+			 npairs * (double) engine->index->point_size > REGION_WORK))
 			break;
-		if (engine->nstored + n > engine->store_size)
-		{
-			if (l > first)
-				break;
-			empty_store(engine);
-			n = needed_rows(engine, leaf, needed, &npairs);
-		}
 		n = 0;
 		for (int i = 0; i < leaf->n; i++)
 		{
 			if (!needed[i])
 				continue;
 			locators[n] = slab->row_locators[leaf->first + i];
-			records[n] = record_at(engine, engine->store, engine->nstored++);
+			records[n] = record_at(engine, engine->store, nstored++);
 			slab->records[leaf->first + i] = records[n++];
 		}
 		read_records(engine, n, locators, records);
@@ -773,46 +771,19 @@ evaluate_pairs(Engine *engine)
 	}
 }
 
-/* Searches the slab for the group. */
+/*
+ * Lets all threads bring the blocks to what is evaluated next: rounds are
+ * numbered from 0.
+ */
 static void
-search_slab(Engine *engine)
+pair_blocks(Engine *engine, int round)
 {
-	Group	   *group = &engine->group;
-	CtBlockRows *rows = &engine->rows;
+	const CtBlockRows *rows = &engine->rows;
 	int			nthreads = engine->knn->nthreads;
 	int			step = nthreads * THREAD_BLOCKS;
-	int			nseeds;
+	int			nnear = 1 + ceil(NEAR_ROWS * engine->knn->k * rows->nleaves /
+								 engine->slab.nrows);
 
-	if (engine->slab.nleaves == 0)
-		return;
-	nseeds = 1 + ceil(SEED_ROWS * engine->knn->k * engine->slab.nleaves /
-					  engine->slab.nrows);
-	nseeds = Min(nseeds, group->most_seeds);
-	if (engine->slab.records == NULL)
-		prepare_slab(engine);
-	for (int from = 0; from < group->n; from += step * CT_BLOCK)
-	{
-		int			to = Min(group->n, from + step * CT_BLOCK);
-
-		CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(nthreads) schedule(static)
-		for (int i = from; i < to; i++)
-		{
-			ct_block_point_admit(rows->space, rows->min_variance,
-								 &group->points[i]);
-			ct_block_choose_seeds(rows, nseeds, &group->points[i],
-								  thread_work(engine));
-		}
-	}
-	form_blocks(engine);
-#pragma omp parallel for num_threads(nthreads) schedule(static)
-	for (int b = 0; b < engine->nblocks; b++)
-	{
-		ct_block_prepare(rows->space->model, &engine->blocks[b]);
-		ct_block_pair_seeds(rows, &engine->blocks[b]);
-	}
-	evaluate_pairs(engine);
-	form_blocks(engine);
 	for (int from = 0; from < engine->nblocks; from += step)
 	{
 		int			to = Min(engine->nblocks, from + step);
@@ -821,14 +792,47 @@ search_slab(Engine *engine)
 #pragma omp parallel for num_threads(nthreads) schedule(dynamic)
 		for (int b = from; b < to; b++)
 		{
-			ct_block_prepare(rows->space->model, &engine->blocks[b]);
-			ct_block_pair_rows(rows, &engine->blocks[b], thread_work(engine));
+			CtBlock    *block = &engine->blocks[b];
+			void	   *work = thread_work(engine);
+
+			if (round < 2)
+				ct_block_prepare(rows->space->model, block);
+			if (round == 0)
+			{
+				ct_block_collect(rows, block, nnear, work);
+				ct_block_pair_first(rows, block, work);
+			}
+			else
+				ct_block_pair_next(rows, block, work);
 		}
 	}
-	evaluate_pairs(engine);
 }
 
-/* -------- the engine -------- */
+/*
+ * Searches the slab for the group.  Points whose lists of candidates have become
+ * too long need a cut first, by which they are put into blocks of their own.
+ */
+static void
+search_slab(Engine *engine)
+{
+	Group	   *group = &engine->group;
+
+	if (engine->slab.nleaves == 0)
+		return;
+	if (engine->slab.landmarks == NULL)
+		prepare_slab(engine);
+	for (int i = 0; i < group->n; i++)
+		ct_block_point_admit(&engine->rows, &group->points[i]);
+	for (int round = 0; round < ROUNDS; round++)
+	{
+		if (round < 2)
+			form_blocks(engine);
+		else
+			keep_complete_blocks(engine);
+		pair_blocks(engine, round);
+		evaluate_pairs(engine);
+	}
+}
 
 /*
  * Searches the whole index for the group.  When a page has been freed since a
@@ -898,9 +902,8 @@ create_engine(CtKnn *knn)
 												 "Covertree bulk search slab",
 												 ALLOCSET_DEFAULT_SIZES);
 	engine->slab.limit = knn->memory / SLAB_SHARE;
-	engine->store_size = Min(knn->memory / STORE_SHARE / record_bytes(engine),
-							 (size_t) ct_block_count(knn->index) *
-							 engine->index->vectors_per_group);
+	engine->store_size = Max(Min(knn->memory / STORE_SHARE, STORE_BYTES) /
+							 record_bytes(engine), knn->index->leaf.capacity);
 	engine->store = allocate_records(engine, context, engine->store_size);
 	ct_prefer_large_pages(engine->store,
 						  engine->store_size * record_bytes(engine));

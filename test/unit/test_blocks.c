@@ -159,6 +159,7 @@ check_survivors(const CtKernelTable *kernels, size_t nbasis, size_t n)
 	float		scales[CT_BLOCK_BASIS];
 	float		row_rests[MAX_ROWS] = {0};
 	uint64_t	survivors[MAX_ROWS + 1];
+	float		estimates[MAX_ROWS * CT_BLOCK + 1];
 
 	for (size_t i = 0; i < nbasis * CT_BLOCK; i++)
 		shares[i] = random_unit();
@@ -174,8 +175,9 @@ check_survivors(const CtKernelTable *kernels, size_t nbasis, size_t n)
 	for (size_t i = 0; i < n; i++)
 		row_rests[i] = fabs(random_unit());
 	survivors[n] = 42;
+	estimates[n * CT_BLOCK] = FENCE;
 	kernels->block_survivors(&queries, row_shares, stride, scales, n, nbasis,
-							 row_rests, survivors);
+							 row_rests, survivors, estimates);
 	for (size_t i = 0; i < n; i++)
 		for (int b = 0; b < CT_BLOCK; b++)
 		{
@@ -191,12 +193,16 @@ check_survivors(const CtKernelTable *kernels, size_t nbasis, size_t n)
 				sum += product;
 				size += fabs(product);
 			}
+			expect(fabs(estimates[i * CT_BLOCK + b] - fabs(sum)) <=
+				   (nbasis + 4) * 0x1p-24 * size, kernels->name,
+				   "estimates of block_survivors", n, nbasis);
 			reach = fabs(sum) + (double) rests[b] * row_rests[i] - needed[b];
 			expect(fabs(reach) <= (nbasis + 8) * 0x1p-24 * size ||
 				   (survivors[i] >> b & 1) == (reach > 0.0),
 				   kernels->name, "block_survivors", n, nbasis);
 		}
-	expect(survivors[n] == 42, kernels->name,
+	expect(survivors[n] == 42 && estimates[n * CT_BLOCK] == (float) FENCE,
+		   kernels->name,
 		   "block_survivors wrote beyond its output", n, nbasis);
 }
 
@@ -405,48 +411,107 @@ check_point(const World *world, CtBlockPoint *point, int k)
 			   world->space.kernels->name, "neighbour", k, i);
 }
 
-/* Points that are rows, and do not find themselves, and others. */
+/* A block of points, of which each brings its memory. */
 static void
-check_block(const World *world, int npoints, int k)
+create_block(const World *world, int npoints, int k, CtBlock *block)
 {
-	static CtBlockPoint points[POINTS];
-	static CtBlock block;
-	const CtModel *model = world->model;
-	CtBlockWork *work = allocate(ct_block_work_bytes(model, LANDMARKS));
-	CtNeighbour *found = allocate(sizeof(CtNeighbour) * k * npoints);
-	int			seeds[POINTS][3];
-	double		dist[LEAVES];
-	size_t		pairs = 0;
+	size_t		bytes = ct_candidates_bytes(ct_block_room(k));
 
-	block.n = npoints;
-	block.memory = allocate(sizeof(double) * ct_block_size(model));
-	block.pairs = allocate(sizeof(uint64_t) * ROWS);
+	block->n = npoints;
+	block->memory = allocate(sizeof(double) * ct_block_size(world->model));
+	block->pairs = allocate(sizeof(uint64_t) * ROWS);
 	for (int p = 0; p < npoints; p++)
 	{
 		int			row = p * 11 % ROWS;
 
-		block.points[p] = &points[p];
-		ct_block_point_init(&world->space, world->rows.min_variance,
-							world->records[row],
+		block->points[p] = allocate(sizeof(CtBlockPoint));
+		ct_block_point_init(world->records[row],
 							p % 2 ? world->keys[row] : CT_NO_KEY, k,
-							found + p * k, seeds[p], &points[p]);
-		ct_block_choose_seeds(&world->rows, 1 + k / 20 < 3 ? 1 + k / 20 : 3,
-							  &points[p], dist);
+							allocate(sizeof(CtNeighbour) * k), allocate(bytes),
+							block->points[p]);
+		ct_block_point_admit(&world->rows, block->points[p]);
 	}
+}
+
+static void
+free_block(CtBlock *block)
+{
+	for (int p = 0; p < block->n; p++)
+	{
+		free(block->points[p]->candidates.most);
+		free(block->points[p]->found);
+		free(block->points[p]);
+	}
+	free(block->memory);
+	free(block->pairs);
+}
+
+/*
+ * Divides a block as ct_block_pair_next() wants it: those that are complete, and
+ * the others.
+ */
+static int
+divide_block(const CtBlock *block, CtBlock *parts)
+{
+	int			nparts = 0;
+
+	for (int complete = 0; complete < 2; complete++)
+	{
+		CtBlock    *part = &parts[nparts];
+
+		*part = *block;
+		part->n = 0;
+		for (int p = 0; p < block->n; p++)
+			if ((ct_block_point_class(block->points[p]) ==
+				 CT_BLOCK_COMPLETE) == complete)
+				part->points[part->n++] = block->points[p];
+		nparts += part->n > 0;
+	}
+	return nparts;
+}
+
+/*
+ * Points that are rows, some of which do not find themselves.  With little room
+ * for candidates they lose some.
+ */
+static void
+check_block(const World *world, int npoints, int k, int room)
+{
+	static CtBlock block;
+	static CtBlock parts[2];
+	const CtModel *model = world->model;
+	CtBlockWork *work = allocate(ct_block_work_bytes(&world->rows,
+													 ct_block_room(k)));
+	size_t		pairs = 0;
+	int			nparts;
+
+	create_block(world, npoints, k, &block);
+	for (int p = 0; p < npoints; p++)
+		block.points[p]->candidates.room = room < ct_block_room(k) ? room :
+			ct_block_room(k);
 	ct_block_prepare(model, &block);
-	ct_block_pair_seeds(&world->rows, &block);
+	ct_block_collect(&world->rows, &block, 2, work);
+	ct_block_pair_first(&world->rows, &block, work);
 	pairs = ct_block_evaluate(&world->rows, &block, 0, LEAVES, work);
-	ct_block_pair_rows(&world->rows, &block, work);
-	pairs += ct_block_evaluate(&world->rows, &block, 0, 7, work);
-	pairs += ct_block_evaluate(&world->rows, &block, 7, LEAVES, work);
+	nparts = divide_block(&block, parts);
+	for (int i = 0; i < nparts; i++)
+	{
+		ct_block_prepare(model, &parts[i]);
+		for (int round = 0; round < 2; round++)
+		{
+			if (round > 0 && ct_block_point_class(parts[i].points[0]) != CT_BLOCK_COMPLETE)
+				break;
+			ct_block_pair_next(&world->rows, &parts[i], work);
+			pairs += ct_block_evaluate(&world->rows, &parts[i], 0, 7, work);
+			pairs += ct_block_evaluate(&world->rows, &parts[i], 7, LEAVES, work);
+		}
+	}
 	expect(pairs <= (size_t) npoints * ROWS, world->space.kernels->name,
 		   "pairs evaluated once", npoints, k);
 	for (int p = 0; p < npoints; p++)
-		check_point(world, &points[p], k);
+		check_point(world, block.points[p], k);
+	free_block(&block);
 	free(work);
-	free(found);
-	free(block.memory);
-	free(block.pairs);
 }
 
 static void
@@ -461,10 +526,13 @@ check_blocks(const CtKernelTable *kernels, CtCovariance covariance)
 			World	   *world = create_world(kernels, covariance, sizes[s],
 											 nuggets[g]);
 
-			check_block(world, POINTS, 10);
-			check_block(world, 9, 50);
-			check_block(world, 1, 1);
-			check_block(world, 3, MAX_K);
+			check_block(world, POINTS, 10, ROWS);
+			check_block(world, POINTS, 10, 40);
+			check_block(world, 9, 50, ROWS);
+			check_block(world, 9, 50, 64);
+			check_block(world, 1, 1, 8);
+			check_block(world, 3, MAX_K, 16);
+			check_block(world, 3, MAX_K, 4 * ROWS);
 			for (int i = 0; i < ROWS; i++)
 				free(world->records[i]);
 			free(world->model);
