@@ -222,6 +222,43 @@ read_recent(CtIndex *index, BlockNumber block)
 	return recent->buffer;
 }
 
+/*
+ * Pages that stand side by side on disk often do so in memory, as they were read
+ * or written one after the other.
+ */
+#define NEAR_BLOCKS			16
+
+static RecentBuffer last_read;
+
+/* Where a block may be if it is near the one read last; or InvalidBuffer. */
+static inline Buffer
+guess_buffer(CtIndex *index, BlockNumber block)
+{
+	BlockNumber steps = block - last_read.block;
+
+	if (last_read.buffer == InvalidBuffer || steps - 1 >= NEAR_BLOCKS ||
+		last_read.buffer + steps > (BlockNumber) NBuffers ||
+		!ct_relation_file_equals(last_read.file, ct_relation_file(index->rel)))
+		return InvalidBuffer;
+	return last_read.buffer + steps;
+}
+
+/* Reads a block from the buffer that is guessed, or returns InvalidBuffer. */
+static Buffer
+read_guessed(CtIndex *index, BlockNumber block)
+{
+	Buffer		buffer = guess_buffer(index, block);
+
+	if (buffer == InvalidBuffer || block % RECENT_READS == 0 ||
+		!ReadRecentBuffer(last_read.file, MAIN_FORKNUM, block, buffer))
+		return InvalidBuffer;
+	pgstat_count_buffer_read(index->rel);
+	pgstat_count_buffer_hit(index->rel);
+	last_read.block = block;
+	last_read.buffer = buffer;
+	return buffer;
+}
+
 static void
 remember_buffer(CtIndex *index, BlockNumber block, Buffer buffer)
 {
@@ -233,6 +270,7 @@ remember_buffer(CtIndex *index, BlockNumber block, Buffer buffer)
 	recent->block = block;
 	recent->buffer = buffer;
 	recent->left = RECENT_READS;
+	last_read = *recent;
 }
 
 /*
@@ -252,6 +290,9 @@ read_block(CtIndex *index, BlockNumber block)
 		if (block >= index->nblocks)
 			ct_page_corrupted(index, block, "A link leads beyond the end.");
 	}
+	buffer = read_guessed(index, block);
+	if (buffer != InvalidBuffer)
+		return buffer;
 	buffer = ReadBuffer(index->rel, block);
 	remember_buffer(index, block, buffer);
 	return buffer;
