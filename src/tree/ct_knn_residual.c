@@ -4,13 +4,11 @@
  *	  Bulk search in a residual index.
  *
  * Queries come in groups.  For each group the leaves are read, as many at a
- * time as fit into memory: a slab.  Of a slab everything but the records is kept:
- * 1/25 of the whole with 512 inducing points.  The bases say which rows may be
- * neighbours of which query (ct_block.h).  Of these a first round evaluates the
- * most promising, and so finds nearly all neighbours; a second one what may yet
- * be nearer than what the first has found.  Each round reads those records that
- * it needs, unless they are there from before, and keeps them as long as there is
- * room.
+ * time as fit into memory: a slab (ct_knn_slab.h).  The bases say which rows may
+ * be neighbours of which query (ct_block.h).  Of these a first round evaluates
+ * the most promising, and so finds nearly all neighbours; a second one what may
+ * yet be nearer than what the first has found.  Each round reads the records that it
+ * needs, so many at a time as the caches hold.
  *
  * The main thread reads, all threads compute: a block of queries each.
  *
@@ -25,11 +23,8 @@
 #include <math.h>
 #include <omp.h>
 
-#include "utils/memutils.h"
-
-#include "ct_block.h"
 #include "ct_knn.h"
-#include "ct_locators.h"
+#include "ct_knn_slab.h"
 
 /* most queries of a group */
 #define GROUP_QUERIES		4096
@@ -44,16 +39,8 @@
 
 #define ROUNDS				3
 
-#define CT_LINE				64
-
 /* rows of leaves near a query that are bounded first, for each neighbour */
 #define NEAR_ROWS			1.5
-
-/* rows of a leaf whose places tell where it is */
-#define CENTRE_ROWS			3
-
-/* vectors read between two checks for interrupts */
-#define READ_BATCH			64
 
 /* leaves whose records fit into the second-level cache, at 4 kB a record */
 #define CACHED_LEAVES		4
@@ -82,43 +69,19 @@ typedef struct Group
 	CtKnnRow   *answer;
 } Group;
 
-/* The leaves in memory. */
-typedef struct Slab
-{
-	MemoryContext context;
-	size_t		limit;			/* bytes */
-	size_t		bytes;			/* in use */
-	size_t		nleaves;
-	size_t		leaves_size;
-	CtBlockLeaf *leaves;
-	double	   *centres;
-
-	locators_hash *numbers;
-	size_t		nlandmarks;
-	size_t		landmarks_size;
-	CtLocator  *locators;		/* of landmarks */
-	double	  **landmarks;
-
-	size_t		nrows;
-	size_t		rows_size;
-	CtLocator  *row_locators;
-	uint64	   *keys;
-	double	  **records;		/* where they are, if they are in the store */
-	uint64	   *pairs;			/* of all blocks */
-} Slab;
-
 typedef struct Engine
 {
 	MemoryContext context;
 	CtKnn	   *knn;
 	CtIndex    *index;
-	size_t		record_stride;	/* doubles */
-	size_t		record_offset;	/* so that features are on a cache line */
+	CtRecords	form;			/* of records */
 	Group		group;
-	Slab		slab;
+	CtSlab		slab;
+	size_t		slab_limit;		/* bytes */
 	bool		slab_is_all;	/* of the index */
 	bool		flushed;		/* the walk has used a slab already */
 	CtBlockRows rows;
+	uint64	   *pairs;			/* of all blocks and rows of the slab */
 
 	/* records of rows */
 	double	   *store;
@@ -131,41 +94,6 @@ typedef struct Engine
 } Engine;
 
 /* -------- memory -------- */
-
-static void *
-allocate(MemoryContext context, size_t n, size_t size)
-{
-	return MemoryContextAllocHuge(context, Max(n * size, 1));
-}
-
-/* Memory that begins on a cache line. */
-static void *
-allocate_aligned(MemoryContext context, size_t bytes)
-{
-	char	   *memory = allocate(context, bytes + CT_LINE, 1);
-
-	return (void *) TYPEALIGN(CT_LINE, memory);
-}
-
-/* The place of record number i in an array of such. */
-static inline double *
-record_at(const Engine *engine, double *records, size_t i)
-{
-	return records + i * engine->record_stride + engine->record_offset;
-}
-
-static double *
-allocate_records(const Engine *engine, MemoryContext context, size_t n)
-{
-	return allocate_aligned(context,
-							n * engine->record_stride * sizeof(double));
-}
-
-static size_t
-record_bytes(const Engine *engine)
-{
-	return engine->record_stride * sizeof(double);
-}
 
 /* that form_blocks() can make of a group */
 static int
@@ -187,28 +115,24 @@ static size_t
 query_bytes(const Engine *engine)
 {
 	return sizeof(CtKnnQuery) + sizeof(CtLocator) + sizeof(CtBlockPoint) +
-		sizeof(double) * engine->index->meta.dims + record_bytes(engine) +
+		sizeof(double) * engine->index->meta.dims + ct_record_bytes(&engine->form) +
 		block_bytes(engine) / CT_BLOCK + sizeof(CtNeighbour) * engine->knn->k +
 		ct_candidates_bytes(ct_block_room(engine->knn->k));
 }
 
-/* of a leaf, besides landmarks */
+/* of a row, for the pairs */
 static size_t
-leaf_bytes(const Engine *engine, int nrows)
+pairs_bytes(const Engine *engine)
 {
-	int			npairs = most_blocks(engine);
-
-	return BLCKSZ + sizeof(CtBlockLeaf) + CT_BASIS_SIZE * sizeof(uint32) +
-		sizeof(double) * engine->index->meta.dims +
-		nrows * (sizeof(CtLocator) + sizeof(uint64) + sizeof(double *) +
-				 npairs * sizeof(uint64));
+	return most_blocks(engine) * sizeof(uint64);
 }
 
+/* of a landmark, with its correlations */
 static size_t
 landmark_bytes(const Engine *engine)
 {
-	return record_bytes(engine) + 2 * sizeof(CtLocatorEntry) + sizeof(CtLocator) +
-		sizeof(double *) + engine->knn->nthreads * CT_BLOCK * sizeof(float);
+	return ct_slab_landmark_bytes(&engine->form) +
+		engine->knn->nthreads * CT_BLOCK * sizeof(float);
 }
 
 static void
@@ -227,55 +151,25 @@ create_group(Engine *engine)
 	if (n > CT_BLOCK && n < knn->total)
 		n -= n % CT_BLOCK;
 	group->size = Max(n, 1);
-	group->queries = allocate(context, group->size, sizeof(CtKnnQuery));
-	group->locations = allocate(context, group->size, sizeof(double) *
-								engine->index->meta.dims);
-	group->locators = allocate(context, group->size, sizeof(CtLocator));
-	group->records = allocate_records(engine, context, group->size);
-	group->points = allocate(context, group->size, sizeof(CtBlockPoint));
-	group->found = allocate(context, (size_t) group->size * knn->k,
-							sizeof(CtNeighbour));
-	group->candidates = allocate(context, group->size,
-								 ct_candidates_bytes(ct_block_room(knn->k)));
-	group->answer = allocate(context, knn->k, sizeof(CtKnnRow));
-	engine->blocks = allocate(context, most_blocks(engine), sizeof(CtBlock));
-	memory = allocate_aligned(context, most_blocks(engine) * block_bytes(engine));
+	group->queries = ct_allocate(context, group->size, sizeof(CtKnnQuery));
+	group->locations = ct_allocate(context, group->size, sizeof(double) *
+								   engine->index->meta.dims);
+	group->locators = ct_allocate(context, group->size, sizeof(CtLocator));
+	group->records = ct_allocate_records(&engine->form, context, group->size);
+	group->points = ct_allocate(context, group->size, sizeof(CtBlockPoint));
+	group->found = ct_allocate(context, (size_t) group->size * knn->k,
+							   sizeof(CtNeighbour));
+	group->candidates = ct_allocate(context, group->size,
+									ct_candidates_bytes(ct_block_room(knn->k)));
+	group->answer = ct_allocate(context, knn->k, sizeof(CtKnnRow));
+	engine->blocks = ct_allocate(context, most_blocks(engine), sizeof(CtBlock));
+	memory = ct_allocate_aligned(context, most_blocks(engine) * block_bytes(engine));
 	for (int b = 0; b < most_blocks(engine); b++)
 		engine->blocks[b].memory = memory +
 			b * block_bytes(engine) / sizeof(double);
 }
 
-/* Begins with an empty slab. */
-static void
-clear_slab(Engine *engine)
-{
-	Slab	   *slab = &engine->slab;
-	MemoryContext context = slab->context;
-	size_t		limit = slab->limit;
-
-	MemoryContextReset(context);
-	memset(slab, 0, sizeof(Slab));
-	slab->context = context;
-	slab->limit = limit;
-	slab->leaves_size = 64;
-	slab->leaves = allocate(context, slab->leaves_size, sizeof(CtBlockLeaf));
-	slab->rows_size = slab->landmarks_size = 1024;
-	slab->row_locators = allocate(context, slab->rows_size, sizeof(CtLocator));
-	slab->keys = allocate(context, slab->rows_size, sizeof(uint64));
-	slab->locators = allocate(context, slab->landmarks_size,
-							  sizeof(CtLocator));
-	slab->numbers = locators_create(context, 1024, NULL);
-}
-
 /* -------- queries -------- */
-
-static uint64
-key_of(const ItemPointerData *tid, const ItemPointerData *seen)
-{
-	return (uint64) ItemPointerGetBlockNumber(tid) << 32 |
-		(uint64) ItemPointerGetOffsetNumber(tid) << 16 |
-		ItemPointerGetOffsetNumber(seen);
-}
 
 /* Expands the group's locations. */
 static void
@@ -286,7 +180,7 @@ expand_queries(Engine *engine)
 	const CtKernelTable *kernels = engine->index->space.kernels;
 	size_t		size = engine->index->point_size;
 	size_t		batch_size = CT_BATCH * size + ct_model_work_size(model);
-	double	   *work = allocate(engine->context,
+	double	   *work = ct_allocate(engine->context,
 								engine->knn->nthreads * batch_size,
 								sizeof(double));
 	int			step = engine->knn->nthreads * CT_BATCH * THREAD_BLOCKS;
@@ -306,24 +200,11 @@ expand_queries(Engine *engine)
 							group->locations + (size_t) i * model->dims, batch,
 							batch + CT_BATCH * size);
 			for (int j = 0; j < n; j++)
-				memcpy(record_at(engine, group->records, i + j),
+				memcpy(ct_record_at(&engine->form, group->records, i + j),
 					   batch + j * size, size * sizeof(double));
 		}
 	}
 	pfree(work);
-}
-
-/* Reads n records, of which from says where they are. */
-static void
-read_records(Engine *engine, size_t n, const CtLocator *from,
-			 double *const *records)
-{
-	for (size_t i = 0; i < n; i += READ_BATCH)
-	{
-		CHECK_FOR_INTERRUPTS();
-		ct_vector_read_records(engine->index, Min(n - i, READ_BATCH), from + i,
-							   records + i);
-	}
 }
 
 /* Gets the next queries; false at the end. */
@@ -340,12 +221,12 @@ next_group(Engine *engine, CtKnnSource *source)
 		expand_queries(engine);
 	else
 	{
-		double	  **records = allocate(engine->context, group->n,
+		double	  **records = ct_allocate(engine->context, group->n,
 									   sizeof(double *));
 
 		for (int i = 0; i < group->n; i++)
-			records[i] = record_at(engine, group->records, i);
-		read_records(engine, group->n, group->locators, records);
+			records[i] = ct_record_at(&engine->form, group->records, i);
+		ct_records_read(engine->index, group->n, group->locators, records);
 		pfree(records);
 	}
 	return true;
@@ -363,9 +244,9 @@ begin_group(Engine *engine)
 	{
 		const CtKnnQuery *query = &group->queries[i];
 
-		ct_block_point_init(record_at(engine, group->records, i),
+		ct_block_point_init(ct_record_at(&engine->form, group->records, i),
 							query->number > 0 ? CT_NO_KEY :
-							key_of(&query->index_tid, &query->index_tid),
+							ct_slab_key(&query->index_tid, &query->index_tid),
 							k, group->found + i * k,
 							group->candidates + i * bytes, &group->points[i]);
 	}
@@ -398,67 +279,6 @@ answer_group(Engine *engine)
 	engine->knn->report(engine->knn->arg);
 }
 
-/* -------- leaves -------- */
-
-/* The number of a landmark, a new one if need be. */
-static uint32
-landmark_number(Slab *slab, CtLocator locator)
-{
-	bool		found;
-	CtLocatorEntry   *landmark = locators_insert(slab->numbers, locator, &found);
-
-	if (found)
-		return landmark->number;
-	if (slab->nlandmarks == slab->landmarks_size)
-	{
-		slab->landmarks_size *= 2;
-		slab->locators = repalloc_huge(slab->locators, sizeof(CtLocator) *
-									   slab->landmarks_size);
-	}
-	slab->locators[slab->nlandmarks] = locator;
-	return landmark->number = slab->nlandmarks++;
-}
-
-/* The basis of a leaf, whose page is a copy of ours. */
-static void
-keep_basis(Engine *engine, CtBlockLeaf *leaf, const CtNode *node)
-{
-	Slab	   *slab = &engine->slab;
-	size_t		before = slab->nlandmarks;
-	uint32	   *pivots;
-
-	ct_node_projection(node, &leaf->basis);
-	leaf->most_rest = node->basis->most_rest;
-	pivots = allocate(slab->context, leaf->basis.n, sizeof(uint32));
-	for (int i = 0; i < leaf->basis.n; i++)
-		pivots[i] = landmark_number(slab, node->basis->pivots[i]);
-	leaf->pivots = pivots;
-	ct_node_row_shares(node, &leaf->shares);
-	slab->bytes += (slab->nlandmarks - before) * landmark_bytes(engine);
-}
-
-static void
-keep_rows(Slab *slab, const CtNode *node, const ItemPointerData *seen)
-{
-	int			n = node->header->nentries;
-
-	while (slab->nrows + n > slab->rows_size)
-	{
-		slab->rows_size *= 2;
-		slab->keys = repalloc_huge(slab->keys,
-								   sizeof(uint64) * slab->rows_size);
-		slab->row_locators = repalloc_huge(slab->row_locators,
-										   sizeof(CtLocator) * slab->rows_size);
-	}
-	for (int i = 0; i < n; i++)
-	{
-		slab->keys[slab->nrows + i] = ItemPointerIsValid(&seen[i]) ?
-			key_of(&node->tids[i], &seen[i]) : CT_NO_KEY;
-		slab->row_locators[slab->nrows + i] = node->locators[i];
-	}
-	slab->nrows += n;
-}
-
 static void search_slab(Engine *engine);
 
 /* Adds a leaf to the slab; one that is full is searched before. */
@@ -466,141 +286,38 @@ static void
 add_leaf(void *arg, const CtNode *node, const ItemPointerData *seen)
 {
 	Engine	   *engine = arg;
-	Slab	   *slab = &engine->slab;
-	CtBlockLeaf *leaf;
-	char	   *image;
-	CtNode		copy;
+	CtSlab	   *slab = &engine->slab;
+	size_t		bytes = slab->bytes + slab->nrows * pairs_bytes(engine) +
+		slab->nlandmarks * (landmark_bytes(engine) -
+							ct_slab_landmark_bytes(&engine->form));
 
 	if (node->header->height > 0)
 		return;
-	if (slab->nleaves > 0 && slab->bytes > slab->limit)
+	if (slab->nleaves > 0 && bytes > engine->slab_limit)
 	{
 		search_slab(engine);
-		clear_slab(engine);
+		ct_slab_clear(slab);
 		engine->flushed = true;
 	}
-	if (slab->nleaves == slab->leaves_size)
-	{
-		slab->leaves_size *= 2;
-		slab->leaves = repalloc_huge(slab->leaves, sizeof(CtBlockLeaf) *
-									 slab->leaves_size);
-	}
-	image = allocate(slab->context, BLCKSZ, 1);
-	memcpy(image, (char *) node->header - CT_NODE_OFFSET, BLCKSZ);
-	ct_node_view(engine->index, (Page) image, &copy);
-	leaf = &slab->leaves[slab->nleaves++];
-	leaf->n = copy.header->nentries;
-	leaf->first = slab->nrows;
-	slab->bytes += leaf_bytes(engine, leaf->n);
-	keep_basis(engine, leaf, &copy);
-	keep_rows(slab, &copy, seen);
+	ct_slab_add(slab, node, seen);
 }
 
 /* -------- a slab -------- */
 
-static int
-compare_locators(const void *a, const void *b, void *arg)
-{
-	const CtLocator *locators = arg;
-	const CtLocator *left = &locators[*(const uint32 *) a];
-	const CtLocator *right = &locators[*(const uint32 *) b];
-
-	if (left->block != right->block)
-		return left->block < right->block ? -1 : 1;
-	return (int) left->slot - (int) right->slot;
-}
-
-/* Reads the landmarks, in the order of pages.  Returns the least variance. */
-static double
-read_landmarks(Engine *engine)
-{
-	Slab	   *slab = &engine->slab;
-	size_t		n = slab->nlandmarks;
-	double	   *records = allocate_records(engine, slab->context, n);
-	uint32	   *order = allocate(slab->context, n, sizeof(uint32));
-	CtLocator  *locators = allocate(slab->context, n, sizeof(CtLocator));
-	double		least = engine->index->meta.min_variance;
-
-	slab->landmarks = allocate(slab->context, n, sizeof(double *));
-	for (size_t i = 0; i < n; i++)
-		order[i] = i;
-	qsort_arg(order, n, sizeof(uint32), compare_locators, slab->locators);
-	for (size_t i = 0; i < n; i++)
-	{
-		locators[i] = slab->locators[order[i]];
-		slab->landmarks[i] = record_at(engine, records, i);
-	}
-	read_records(engine, n, locators, slab->landmarks);
-	for (size_t i = 0; i < n; i++)
-	{
-		double	   *record = record_at(engine, records, i);
-
-		least = Min(least, record[engine->index->meta.dims]);
-		slab->landmarks[order[i]] = record;
-	}
-	pfree(order);
-	pfree(locators);
-	return least;
-}
-
-/* Where the leaves are, by some of their rows. */
+/* Makes ready for a slab that all leaves are in. */
 static void
-find_centres(Engine *engine)
+begin_slab(Engine *engine)
 {
-	Slab	   *slab = &engine->slab;
-	int			dims = engine->index->meta.dims;
-	const double *scale = ct_model_lengthscale(engine->index->space.model);
-	double	   *location = palloc(sizeof(double) * dims);
+	CtSlab	   *slab = &engine->slab;
 
-	slab->centres = allocate(slab->context, slab->nleaves * dims,
-							 sizeof(double));
-	for (size_t l = 0; l < slab->nleaves; l++)
-	{
-		const CtBlockLeaf *leaf = &slab->leaves[l];
-		int			n = Min(leaf->n, CENTRE_ROWS);
-
-		CHECK_FOR_INTERRUPTS();
-		for (int j = 0; j < dims; j++)
-			slab->centres[j * slab->nleaves + l] = 0.0;
-		for (int i = 0; i < n; i++)
-		{
-			size_t		row = leaf->first + (size_t) i * leaf->n / n;
-
-			ct_vector_location(engine->index, slab->row_locators[row],
-							   location);
-			for (int j = 0; j < dims; j++)
-				slab->centres[j * slab->nleaves + l] += location[j] / scale[j] / n;
-		}
-	}
-	pfree(location);
-}
-
-/* Completes the slab when all its leaves are there. */
-static void
-prepare_slab(Engine *engine)
-{
-	Slab	   *slab = &engine->slab;
-	CtBlockRows *rows = &engine->rows;
-	size_t		npairs = most_blocks(engine);
-
-	rows->space = &engine->index->space;
-	rows->min_variance = read_landmarks(engine);
-	find_centres(engine);
-	slab->records = allocate(slab->context, slab->nrows, sizeof(double *));
-	slab->pairs = allocate(slab->context, slab->nrows * npairs,
-						   sizeof(uint64));
-	rows->nlandmarks = slab->nlandmarks;
-	rows->landmarks = (const double *const *) slab->landmarks;
-	rows->nleaves = slab->nleaves;
-	rows->leaves = slab->leaves;
-	rows->centres = slab->centres;
-	rows->keys = slab->keys;
-	rows->records = (const double *const *) slab->records;
-	engine->work_bytes = TYPEALIGN(CT_LINE,
-								   ct_block_work_bytes(rows,
-													   ct_block_room(engine->knn->k)));
-	engine->work = allocate_aligned(slab->context, engine->work_bytes *
-									engine->knn->nthreads);
+	ct_slab_complete(slab, &engine->rows);
+	engine->pairs = ct_allocate(slab->context, slab->nrows,
+								pairs_bytes(engine));
+	engine->work_bytes =
+		TYPEALIGN(CT_LINE, ct_block_work_bytes(&engine->rows,
+											   ct_block_room(engine->knn->k)));
+	engine->work = ct_allocate_aligned(slab->context, engine->work_bytes *
+									   engine->knn->nthreads);
 }
 
 static inline void *
@@ -632,7 +349,7 @@ form_blocks(Engine *engine)
 			if (block == NULL || block->n == size)
 			{
 				block = &engine->blocks[engine->nblocks];
-				block->pairs = engine->slab.pairs +
+				block->pairs = engine->pairs +
 					engine->slab.nrows * engine->nblocks++;
 				block->n = 0;
 			}
@@ -699,7 +416,7 @@ needed_rows(const Engine *engine, const CtBlockLeaf *leaf, bool *needed,
 static size_t
 read_rows(Engine *engine, size_t first)
 {
-	Slab	   *slab = &engine->slab;
+	CtSlab	   *slab = &engine->slab;
 	CtLocator  *locators = palloc(sizeof(CtLocator) * CT_BLOCK_ROWS);
 	double	  **records = palloc(sizeof(double *) * CT_BLOCK_ROWS);
 	size_t		nstored = 0;
@@ -722,10 +439,10 @@ read_rows(Engine *engine, size_t first)
 			if (!needed[i])
 				continue;
 			locators[n] = slab->row_locators[leaf->first + i];
-			records[n] = record_at(engine, engine->store, nstored++);
+			records[n] = ct_record_at(&engine->form, engine->store, nstored++);
 			slab->records[leaf->first + i] = records[n++];
 		}
-		read_records(engine, n, locators, records);
+		ct_records_read(engine->index, n, locators, records);
 	}
 	pfree(locators);
 	pfree(records);
@@ -820,7 +537,7 @@ search_slab(Engine *engine)
 	if (engine->slab.nleaves == 0)
 		return;
 	if (engine->slab.landmarks == NULL)
-		prepare_slab(engine);
+		begin_slab(engine);
 	for (int i = 0; i < group->n; i++)
 		ct_block_point_admit(&engine->rows, &group->points[i]);
 	for (int round = 0; round < ROUNDS; round++)
@@ -849,22 +566,12 @@ search_group(Engine *engine)
 	}
 	do
 	{
-		clear_slab(engine);
+		ct_slab_clear(&engine->slab);
 		engine->flushed = false;
 		begin_group(engine);
 	} while (!ct_knn_walk(engine->knn, add_leaf, engine));
 	engine->slab_is_all = !engine->flushed;
 	search_slab(engine);
-}
-
-static void
-measure_records(Engine *engine)
-{
-	size_t		before = engine->index->meta.dims + 1;
-
-	engine->record_offset = TYPEALIGN(CT_PACK, before) - before;
-	engine->record_stride = TYPEALIGN(CT_PACK, engine->record_offset +
-									  engine->index->point_size);
 }
 
 /*
@@ -880,10 +587,10 @@ ct_knn_residual_can(const CtKnn *knn)
 	if (knn->index->space.model == NULL || knn->k > INT_MAX ||
 		leaf->capacity > CT_BLOCK_ROWS)
 		return false;
-	measure_records(&engine);
+	engine.form = ct_records_form(knn->index);
 	return query_bytes(&engine) <= knn->memory / GROUP_SHARE &&
 		CT_BASIS_SIZE * landmark_bytes(&engine) <= knn->memory / SLAB_SHARE &&
-		leaf->capacity * record_bytes(&engine) <= knn->memory / STORE_SHARE;
+		leaf->capacity * ct_record_bytes(&engine.form) <= knn->memory / STORE_SHARE;
 }
 
 static Engine *
@@ -897,16 +604,16 @@ create_engine(CtKnn *knn)
 	engine->context = context;
 	engine->knn = knn;
 	engine->index = knn->index;
-	measure_records(engine);
-	engine->slab.context = AllocSetContextCreate(context,
-												 "Covertree bulk search slab",
-												 ALLOCSET_DEFAULT_SIZES);
-	engine->slab.limit = knn->memory / SLAB_SHARE;
+	engine->form = ct_records_form(knn->index);
+	ct_slab_create(&engine->slab, knn->index,
+				   AllocSetContextCreate(context, "Covertree bulk search slab",
+										 ALLOCSET_DEFAULT_SIZES));
+	engine->slab_limit = knn->memory / SLAB_SHARE;
 	engine->store_size = Max(Min(knn->memory / STORE_SHARE, STORE_BYTES) /
-							 record_bytes(engine), knn->index->leaf.capacity);
-	engine->store = allocate_records(engine, context, engine->store_size);
+							 ct_record_bytes(&engine->form), knn->index->leaf.capacity);
+	engine->store = ct_allocate_records(&engine->form, context, engine->store_size);
 	ct_prefer_large_pages(engine->store,
-						  engine->store_size * record_bytes(engine));
+						  engine->store_size * ct_record_bytes(&engine->form));
 	return engine;
 }
 

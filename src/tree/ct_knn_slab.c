@@ -1,0 +1,284 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_knn_slab.c
+ *	  Leaves of a residual index, copied for a bulk search.
+ *
+ * Of a leaf everything is kept but the records of its rows: 1/25 of the whole
+ * with 512 inducing points.  Landmarks, which are pivots of many leaves, are kept
+ * once.  Only the main thread works here.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_knn_slab.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "ct_compat.h"
+
+#include <math.h>
+
+#include "ct_knn.h"
+#include "ct_knn_slab.h"
+
+/* rows of a leaf whose places tell where it is */
+#define CENTRE_ROWS			3
+
+/* vectors read between two checks for interrupts */
+#define READ_BATCH			64
+
+/* -------- records -------- */
+
+CtRecords
+ct_records_form(const CtIndex *index)
+{
+	size_t		before = index->meta.dims + 1;
+	CtRecords	form;
+
+	form.offset = TYPEALIGN(CT_PACK, before) - before;
+	form.stride = TYPEALIGN(CT_PACK, form.offset + index->point_size);
+	return form;
+}
+
+/* Reads n records, of which from says where they are. */
+void
+ct_records_read(CtIndex *index, size_t n, const CtLocator *from,
+				double *const *records)
+{
+	for (size_t i = 0; i < n; i += READ_BATCH)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ct_vector_read_records(index, Min(n - i, READ_BATCH), from + i,
+							   records + i);
+	}
+}
+
+uint64
+ct_slab_key(const ItemPointerData *tid, const ItemPointerData *seen)
+{
+	return (uint64) ItemPointerGetBlockNumber(tid) << 32 |
+		(uint64) ItemPointerGetOffsetNumber(tid) << 16 |
+		ItemPointerGetOffsetNumber(seen);
+}
+
+/* -------- leaves -------- */
+
+size_t
+ct_slab_row_bytes(void)
+{
+	return sizeof(CtLocator) + sizeof(uint64) + sizeof(double *);
+}
+
+size_t
+ct_slab_landmark_bytes(const CtRecords *form)
+{
+	return ct_record_bytes(form) + 2 * sizeof(CtLocatorEntry) +
+		sizeof(CtLocator) + sizeof(double *);
+}
+
+void
+ct_slab_create(CtSlab *slab, CtIndex *index, MemoryContext context)
+{
+	slab->context = context;
+	slab->index = index;
+	ct_slab_clear(slab);
+}
+
+/* Begins with an empty slab. */
+void
+ct_slab_clear(CtSlab *slab)
+{
+	MemoryContext context = slab->context;
+	CtIndex    *index = slab->index;
+
+	MemoryContextReset(context);
+	memset(slab, 0, sizeof(CtSlab));
+	slab->context = context;
+	slab->index = index;
+	slab->form = ct_records_form(index);
+	slab->leaves_size = 64;
+	slab->leaves = ct_allocate(context, slab->leaves_size,
+							   sizeof(CtBlockLeaf));
+	slab->rows_size = slab->landmarks_size = 1024;
+	slab->row_locators = ct_allocate(context, slab->rows_size,
+									 sizeof(CtLocator));
+	slab->keys = ct_allocate(context, slab->rows_size, sizeof(uint64));
+	slab->locators = ct_allocate(context, slab->landmarks_size,
+								 sizeof(CtLocator));
+	slab->numbers = locators_create(context, 1024, NULL);
+}
+
+/* The number of a landmark, a new one if need be. */
+static uint32
+landmark_number(CtSlab *slab, CtLocator locator)
+{
+	bool		found;
+	CtLocatorEntry *landmark = locators_insert(slab->numbers, locator, &found);
+
+	if (found)
+		return landmark->number;
+	if (slab->nlandmarks == slab->landmarks_size)
+	{
+		slab->landmarks_size *= 2;
+		slab->locators = repalloc_huge(slab->locators, sizeof(CtLocator) *
+									   slab->landmarks_size);
+	}
+	slab->locators[slab->nlandmarks] = locator;
+	return landmark->number = slab->nlandmarks++;
+}
+
+/* The basis of a leaf, whose page is a copy of ours. */
+static void
+keep_basis(CtSlab *slab, CtBlockLeaf *leaf, const CtNode *node)
+{
+	uint32	   *pivots;
+
+	ct_node_projection(node, &leaf->basis);
+	leaf->most_rest = node->basis->most_rest;
+	pivots = ct_allocate(slab->context, leaf->basis.n, sizeof(uint32));
+	for (int i = 0; i < leaf->basis.n; i++)
+		pivots[i] = landmark_number(slab, node->basis->pivots[i]);
+	leaf->pivots = pivots;
+	ct_node_row_shares(node, &leaf->shares);
+}
+
+static void
+keep_rows(CtSlab *slab, const CtNode *node, const ItemPointerData *seen)
+{
+	int			n = node->header->nentries;
+
+	while (slab->nrows + n > slab->rows_size)
+	{
+		slab->rows_size *= 2;
+		slab->keys = repalloc_huge(slab->keys,
+								   sizeof(uint64) * slab->rows_size);
+		slab->row_locators = repalloc_huge(slab->row_locators,
+										   sizeof(CtLocator) * slab->rows_size);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		slab->keys[slab->nrows + i] = ItemPointerIsValid(&seen[i]) ?
+			ct_slab_key(&node->tids[i], &seen[i]) : CT_NO_KEY;
+		slab->row_locators[slab->nrows + i] = node->locators[i];
+	}
+	slab->nrows += n;
+}
+
+/* Adds a leaf, of whose rows seen says which version is visible. */
+void
+ct_slab_add(CtSlab *slab, const CtNode *node, const ItemPointerData *seen)
+{
+	char	   *image = ct_allocate(slab->context, BLCKSZ, 1);
+	size_t		landmarks = slab->nlandmarks;
+	CtBlockLeaf *leaf;
+	CtNode		copy;
+
+	if (slab->nleaves == slab->leaves_size)
+	{
+		slab->leaves_size *= 2;
+		slab->leaves = repalloc_huge(slab->leaves, sizeof(CtBlockLeaf) *
+									 slab->leaves_size);
+	}
+	memcpy(image, (char *) node->header - CT_NODE_OFFSET, BLCKSZ);
+	ct_node_view(slab->index, (Page) image, &copy);
+	leaf = &slab->leaves[slab->nleaves++];
+	leaf->n = copy.header->nentries;
+	leaf->first = slab->nrows;
+	keep_basis(slab, leaf, &copy);
+	keep_rows(slab, &copy, seen);
+	slab->bytes += BLCKSZ + sizeof(CtBlockLeaf) +
+		CT_BASIS_SIZE * sizeof(uint32) +
+		sizeof(double) * slab->index->meta.dims + leaf->n * ct_slab_row_bytes() +
+		(slab->nlandmarks - landmarks) * ct_slab_landmark_bytes(&slab->form);
+}
+
+/* -------- when all leaves are there -------- */
+
+static int
+compare_locators(const void *a, const void *b, void *arg)
+{
+	const CtLocator *locators = arg;
+	const CtLocator *left = &locators[*(const uint32 *) a];
+	const CtLocator *right = &locators[*(const uint32 *) b];
+
+	if (left->block != right->block)
+		return left->block < right->block ? -1 : 1;
+	return (int) left->slot - (int) right->slot;
+}
+
+/* Reads the landmarks, in the order of pages.  Returns the least variance. */
+static double
+read_landmarks(CtSlab *slab)
+{
+	size_t		n = slab->nlandmarks;
+	double	   *records = ct_allocate_records(&slab->form, slab->context, n);
+	uint32	   *order = ct_allocate(slab->context, n, sizeof(uint32));
+	CtLocator  *locators = ct_allocate(slab->context, n, sizeof(CtLocator));
+	double		least = slab->index->meta.min_variance;
+
+	slab->landmarks = ct_allocate(slab->context, n, sizeof(double *));
+	for (size_t i = 0; i < n; i++)
+		order[i] = i;
+	qsort_arg(order, n, sizeof(uint32), compare_locators, slab->locators);
+	for (size_t i = 0; i < n; i++)
+	{
+		locators[i] = slab->locators[order[i]];
+		slab->landmarks[i] = ct_record_at(&slab->form, records, i);
+	}
+	ct_records_read(slab->index, n, locators, slab->landmarks);
+	for (size_t i = 0; i < n; i++)
+	{
+		double	   *record = ct_record_at(&slab->form, records, i);
+
+		least = Min(least, record[slab->index->meta.dims]);
+		slab->landmarks[order[i]] = record;
+	}
+	pfree(order);
+	pfree(locators);
+	return least;
+}
+
+/* Where the leaves are, by some of their rows. */
+static void
+find_centres(CtSlab *slab)
+{
+	int			dims = slab->index->meta.dims;
+	const double *scale = ct_model_lengthscale(slab->index->space.model);
+	double	   *location = palloc(sizeof(double) * dims);
+
+	slab->centres = ct_allocate(slab->context, slab->nleaves * dims,
+								sizeof(double));
+	for (size_t l = 0; l < slab->nleaves; l++)
+	{
+		const CtBlockLeaf *leaf = &slab->leaves[l];
+		int			n = Min(leaf->n, CENTRE_ROWS);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int j = 0; j < dims; j++)
+			slab->centres[j * slab->nleaves + l] = 0.0;
+		for (int i = 0; i < n; i++)
+		{
+			size_t		row = leaf->first + (size_t) i * leaf->n / n;
+
+			ct_vector_location(slab->index, slab->row_locators[row], location);
+			for (int j = 0; j < dims; j++)
+				slab->centres[j * slab->nleaves + l] += location[j] / scale[j] / n;
+		}
+	}
+	pfree(location);
+}
+
+/* Reads what is still missing, and says what rows there are. */
+void
+ct_slab_complete(CtSlab *slab, CtBlockRows *rows)
+{
+	rows->space = &slab->index->space;
+	rows->min_variance = read_landmarks(slab);
+	find_centres(slab);
+	slab->records = ct_allocate(slab->context, slab->nrows, sizeof(double *));
+	rows->nlandmarks = slab->nlandmarks;
+	rows->landmarks = (const double *const *) slab->landmarks;
+	rows->nleaves = slab->nleaves;
+	rows->leaves = slab->leaves;
+	rows->centres = slab->centres;
+	rows->keys = slab->keys;
+	rows->records = (const double *const *) slab->records;
+}
