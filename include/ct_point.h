@@ -42,7 +42,8 @@ typedef enum CtArgType
 /*
  * A point opened for reading.  At least one of f64 and f32 is set; it may
  * point into the SQL value or into this struct, so the struct must not be
- * copied, and both it and the value must stay until ct_point_close().
+ * copied, and both it and the value must stay until ct_point_close().  What it
+ * points to need not be aligned: give it to a kernel or to memcpy().
  */
 typedef struct CtPointRef
 {
@@ -70,7 +71,10 @@ extern bool ct_arg_type_from_oid(Oid typid, CtArgType *type);
  */
 extern void ct_point_open(Datum value, CtArgType type, CtPointRef *point);
 
-/* Makes sure that f64 is set, converting from f32 if need be (exactly). */
+/*
+ * The coordinates as aligned doubles, which f64 points to from then on; converts
+ * from f32 if need be (exactly).
+ */
 extern const double *ct_point_f64(CtPointRef *point);
 
 /* Frees what ct_point_open() and ct_point_f64() allocated. */

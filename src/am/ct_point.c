@@ -4,9 +4,10 @@
  *	  Points read from SQL values.
  *
  * The distance operators call this for both operands of every row, so the
- * common cases cost no allocation: a plain array of float8 or float4 is used
- * where it lies, one with a short header (any array small enough, when it
- * comes from a table) is unpacked into the caller's CtPointRef.
+ * common cases cost neither an allocation nor a copy: a plain array of float8
+ * or float4 is used where it lies.  With a short header (any array small
+ * enough, when it comes from a table) its elements are not aligned, so that
+ * they are read by memcpy() only.
  *
  * IDENTIFICATION
  *	  src/am/ct_point.c
@@ -33,9 +34,20 @@
 #define F32_EXPONENT_ONE	((uint32) 0x00800000)
 #define F32_OVERFLOW		((uint32) 0x80000000)
 
+/* what follows the length of an array of one dimension without NULLs */
+typedef struct PlainArray
+{
+	int32		ndim;
+	int32		dataoffset;
+	Oid			elemtype;
+	int32		dim;
+	int32		lower_bound;
+} PlainArray;
+
 static bool all_finite_f64(const double *x, int n);
 static bool all_finite_f32(const float *x, int n);
 static void check_finite(double x, int i);
+static inline const char *plain_elements(Datum value, int *dim);
 static ArrayType *open_array(Datum value, CtPointRef *point);
 static int	check_array(ArrayType *array);
 static void check_count(int dim);
@@ -43,6 +55,25 @@ static int	first_null(ArrayType *array);
 pg_noreturn static void null_element(int i);
 static double *converted_buffer(CtPointRef *point);
 static void convert_numeric(const char *data, int n, double *out);
+
+/* an element of an array that need not be aligned */
+static inline double
+f64_at(const void *elements, int i)
+{
+	double		x;
+
+	memcpy(&x, (const char *) elements + i * sizeof(x), sizeof(x));
+	return x;
+}
+
+static inline double
+f32_at(const void *elements, int i)
+{
+	float		x;
+
+	memcpy(&x, (const char *) elements + i * sizeof(x), sizeof(x));
+	return x;
+}
 
 bool
 ct_arg_type_from_oid(Oid typid, CtArgType *type)
@@ -75,7 +106,6 @@ ct_arg_type_from_oid(Oid typid, CtArgType *type)
 void
 ct_point_open(Datum value, CtArgType type, CtPointRef *point)
 {
-	ArrayType  *array;
 	const char *data;
 
 	point->f64 = NULL;
@@ -96,9 +126,16 @@ ct_point_open(Datum value, CtArgType type, CtPointRef *point)
 		return;
 	}
 
-	array = open_array(value, point);
-	point->dim = check_array(array);
-	data = ARR_DATA_PTR(array);
+	/* elements of numeric have to be aligned */
+	data = type == CT_ARG_NUMERIC_ARRAY ? NULL :
+		plain_elements(value, &point->dim);
+	if (data == NULL)
+	{
+		ArrayType  *array = open_array(value, point);
+
+		point->dim = check_array(array);
+		data = ARR_DATA_PTR(array);
+	}
 
 	switch (type)
 	{
@@ -107,7 +144,7 @@ ct_point_open(Datum value, CtArgType type, CtPointRef *point)
 			if (unlikely(!all_finite_f64(point->f64, point->dim)))
 			{
 				for (int i = 0; i < point->dim; i++)
-					check_finite(point->f64[i], i);
+					check_finite(f64_at(data, i), i);
 			}
 			break;
 
@@ -116,7 +153,7 @@ ct_point_open(Datum value, CtArgType type, CtPointRef *point)
 			if (unlikely(!all_finite_f32(point->f32, point->dim)))
 			{
 				for (int i = 0; i < point->dim; i++)
-					check_finite(point->f32[i], i);
+					check_finite(f32_at(data, i), i);
 			}
 			break;
 
@@ -131,22 +168,30 @@ ct_point_open(Datum value, CtArgType type, CtPointRef *point)
 
 		case CT_ARG_INT4_ARRAY:
 			{
-				const int32 *elements = (const int32 *) data;
 				double	   *x = converted_buffer(point);
 
 				for (int i = 0; i < point->dim; i++)
-					x[i] = (double) elements[i];
+				{
+					int32		element;
+
+					memcpy(&element, data + i * sizeof(element), sizeof(element));
+					x[i] = (double) element;
+				}
 				point->f64 = x;
 			}
 			break;
 
 		case CT_ARG_INT8_ARRAY:
 			{
-				const int64 *elements = (const int64 *) data;
 				double	   *x = converted_buffer(point);
 
 				for (int i = 0; i < point->dim; i++)
-					x[i] = (double) elements[i];
+				{
+					int64		element;
+
+					memcpy(&element, data + i * sizeof(element), sizeof(element));
+					x[i] = (double) element;
+				}
 				point->f64 = x;
 			}
 			break;
@@ -165,7 +210,14 @@ ct_point_f64(CtPointRef *point)
 		double	   *x = converted_buffer(point);
 
 		for (int i = 0; i < point->dim; i++)
-			x[i] = (double) point->f32[i];
+			x[i] = f32_at(point->f32, i);
+		point->f64 = x;
+	}
+	else if ((uintptr_t) point->f64 % sizeof(double) != 0)
+	{
+		double	   *x = converted_buffer(point);
+
+		memcpy(x, (const char *) point->f64, sizeof(double) * point->dim);
 		point->f64 = x;
 	}
 
@@ -191,11 +243,11 @@ ct_point_read(Datum value, CtArgType type, double *buf)
 	dim = point.dim;
 
 	if (point.f64 != NULL)
-		memcpy(buf, point.f64, dim * sizeof(double));
+		memcpy(buf, (const char *) point.f64, dim * sizeof(double));
 	else
 	{
 		for (int i = 0; i < dim; i++)
-			buf[i] = (double) point.f32[i];
+			buf[i] = f32_at(point.f32, i);
 	}
 
 	ct_point_close(&point);
@@ -319,6 +371,28 @@ check_finite(double x, int i)
 				 errmsg("infinite value is not allowed in a point"),
 				 errdetail("Coordinate %d is infinite.", i + 1),
 				 errhint("Use finite coordinates, or NULL for a point that is not known.")));
+}
+
+/*
+ * The elements of an array as points have them, where they lie, and their
+ * number.  NULL if it takes a closer look: a value that is compressed or
+ * elsewhere, or has another shape or NULLs.
+ */
+static inline const char *
+plain_elements(Datum value, int *dim)
+{
+	struct varlena *array = (struct varlena *) DatumGetPointer(value);
+	PlainArray	start;
+
+	/* a TOAST pointer counts as short, too */
+	if (VARATT_IS_EXTERNAL(array) || VARATT_IS_COMPRESSED(array) ||
+		VARSIZE_ANY_EXHDR(array) < sizeof(start))
+		return NULL;
+	memcpy(&start, VARDATA_ANY(array), sizeof(start));
+	if (start.ndim != 1 || start.dataoffset != 0 || start.dim > CT_MAX_DIMS)
+		return NULL;
+	*dim = start.dim;
+	return VARDATA_ANY(array) + sizeof(start);
 }
 
 /*

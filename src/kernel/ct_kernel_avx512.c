@@ -321,8 +321,11 @@ static CT_TARGET double
 l2_f64_avx512(const double *q, const double *x, size_t dim)
 {
 	bool		trusted;
-	double		root = root_of_squares(q, x, sizeof(double), dim, &trusted);
+	double		root;
 
+	if (dim <= CT_PLAIN_DIMS)
+		return ct_l2_plain_f64(q, x, dim);
+	root = root_of_squares(q, x, sizeof(double), dim, &trusted);
 	return trusted ? root : ct_l2_rescaled_f64(q, 1, x, 1, dim);
 }
 
@@ -330,8 +333,11 @@ static CT_TARGET double
 l2_f32_avx512(const double *q, const float *x, size_t dim)
 {
 	bool		trusted;
-	double		root = root_of_squares(q, x, sizeof(float), dim, &trusted);
+	double		root;
 
+	if (dim <= CT_PLAIN_DIMS)
+		return ct_l2_plain_f32(q, x, dim);
+	root = root_of_squares(q, x, sizeof(float), dim, &trusted);
 	return trusted ? root : ct_l2_rescaled_f32(q, 1, x, 1, dim);
 }
 

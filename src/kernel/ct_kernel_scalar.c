@@ -169,16 +169,16 @@ ct_l2_rescaled_f32(const double *q, size_t qstride,
 	return rescaled_distance(&v);
 }
 
-static double
-l2_f64_scalar(const double *q, const double *x, size_t dim)
+double
+ct_l2_plain_f64(const double *q, const double *x, size_t dim)
 {
 	CtOperands	v = {q, 1, x, 1, sizeof(double), dim};
 
 	return canonical_distance(&v);
 }
 
-static double
-l2_f32_scalar(const double *q, const float *x, size_t dim)
+double
+ct_l2_plain_f32(const double *q, const float *x, size_t dim)
 {
 	CtOperands	v = {q, 1, x, 1, sizeof(float), dim};
 
@@ -452,8 +452,8 @@ typedef double ProductVector;
 const CtKernelTable ct_kernel_scalar = {
 	.level = CT_KERNEL_SCALAR,
 	.name = "scalar",
-	.l2_f64 = l2_f64_scalar,
-	.l2_f32 = l2_f32_scalar,
+	.l2_f64 = ct_l2_plain_f64,
+	.l2_f32 = ct_l2_plain_f32,
 	.l2_columns_f64 = l2_columns_f64_scalar,
 	.l2_columns_f32 = l2_columns_f32_scalar,
 	.box_distances = box_distances,
