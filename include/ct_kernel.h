@@ -131,6 +131,18 @@ typedef struct CtKernelTable
 								   double *dist);
 
 	/*
+	 * The canonical sums of the same: where this returns true, the roots of
+	 * them are the distances.  It returns false if a sum may be outside
+	 * CT_SUM_MIN .. CT_SUM_MAX.
+	 */
+	bool		(*squares_columns_f64) (const double *q, const double *cols,
+										size_t stride, size_t n, size_t dim,
+										double *sums);
+	bool		(*squares_columns_f32) (const double *q, const float *cols,
+										size_t stride, size_t n, size_t dim,
+										double *sums);
+
+	/*
 	 * Distances of location q to n boxes whose limits are stored by column:
 	 * the lower limit of box i in dimension j is boxes[j * stride + i], the
 	 * upper one boxes[(dim + j) * stride + i].  A leg is how far q is below the

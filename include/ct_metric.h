@@ -78,6 +78,14 @@ typedef struct CtMetric
 							  double *dist);
 
 	/*
+	 * The squares that these are roots of; false if they do not tell.  NULL for
+	 * metrics without distances().
+	 */
+	bool		(*squares) (const struct CtSpace *space, const double *query,
+							const void *columns, size_t stride, size_t n,
+							double *squares);
+
+	/*
 	 * Bound of the relative error of a computed cover distance, as a multiple
 	 * of the rounding unit 2^-53, beyond what space->slack covers.
 	 */
@@ -132,6 +140,8 @@ extern void ct_space_box_bounds(const CtSpace *space, int dims,
 								double *bounds);
 extern double ct_correlation_bound(const CtSpace *space, double rho);
 extern bool ct_radius_decides(const CtSpace *space, double radius);
+extern double ct_square_up(double dist);
+extern double ct_square_down(double dist);
 extern double ct_radius_up(const CtSpace *space, double dist);
 extern double ct_radius_sum(const CtSpace *space, double dist, double radius);
 extern int	ct_level_of(const CtSpace *space, double dist);

@@ -70,7 +70,9 @@ extern void ct_near_start(CtNear *near, int64 expected);
 extern void ct_near_clear(CtNear *near);
 extern double ct_near_limit(const CtNear *near, const CtKernelTable *kernels,
 							const double *dist, int n, double above);
-extern void ct_near_add(CtNear *near, double key, const ItemPointerData *tid);
+extern void ct_near_add(CtNear *near, const double *keys,
+						const ItemPointerData *tids, const uint16 *slots,
+						int n);
 extern void ct_near_tighten(CtNear *near, const CtKernelTable *kernels);
 extern bool ct_near_expect_more(CtNear *near);
 extern void ct_near_sort(CtNear *near, const CtKernelTable *kernels,

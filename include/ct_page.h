@@ -208,6 +208,8 @@ extern void ct_node_put_point(CtIndex *index, CtNode *node, int slot,
 							  const double *point, CtLocator locator);
 extern void ct_node_get_point(CtIndex *index, const CtNode *node, int slot,
 							  double *point);
+extern bool ct_node_squares(CtIndex *index, const CtNode *node,
+							const double *query, double *squares);
 extern void ct_node_distances(CtIndex *index, const CtNode *node,
 							  const double *query, double *dist);
 extern void ct_node_shape_distances(CtIndex *index, const CtNode *node,

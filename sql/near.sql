@@ -65,6 +65,21 @@ SELECT ct_same('near_huge', '''{1e308,0}''', k) FROM unnest('{5,1600,1601,1999}'
 SELECT ct_same('near_huge', '''{1e308,0}''');
 SELECT ct_same('near_huge', '''{10,0}''');
 
+-- distances that differ in their last bits, which squares do not tell apart
+CREATE TABLE near_bits (id integer, pt double precision[]);
+INSERT INTO near_bits SELECT i, ARRAY[0, 1 + (i % 400) * 2 ^ -52, 0] FROM generate_series(1, 1200) AS i;
+CREATE INDEX near_bits_pt ON near_bits USING covertree (pt);
+SELECT q, k, ct_same('near_bits', quote_literal(q), k)
+	FROM unnest('{"{0,0,0}","{0,0.5,0}","{0,3,0}"}'::text[]) AS q, unnest('{1,10,700,1200}'::int[]) AS k
+	WHERE ct_same('near_bits', quote_literal(q), k) <> format('ok, %s rows', k);
+
+-- a leaf of which most rows, at one distance, have been taken when others are due
+CREATE TABLE near_tie (id integer, pt double precision[]);
+CREATE INDEX near_tie_pt ON near_tie USING covertree (pt);
+INSERT INTO near_tie SELECT i, CASE WHEN i BETWEEN 10 AND 39 THEN ARRAY[i, 0] ELSE ARRAY[3, -4] END
+	FROM generate_series(1, 100) AS i;
+SELECT ct_same('near_tie', '''{0,0}''', k) FROM unnest('{5,80,100}'::int[]) AS k;
+
 -- more rows at one distance than wait in a pool, between nearer and farther ones
 CREATE TABLE near_ring (id integer, pt point);
 INSERT INTO near_ring SELECT i, CASE i % 4 WHEN 0 THEN point(3, 4) WHEN 1 THEN point(-3, 4) WHEN 2 THEN point(4, -3)
@@ -87,4 +102,4 @@ SELECT covertree_check('near_8_nets', true), (covertree_stats('near_8_nets')).ba
 SELECT ct_same('near_8', quote_literal(pt), 20) FROM ct_cloud('clusters', 2, 8, 3);
 
 DROP TABLE near_config, near_1, near_2, near_3, near_4, near_8, near_16, near_probe, near_index, near_sort,
-	near_huge, near_ring;
+	near_huge, near_bits, near_tie, near_ring;

@@ -72,6 +72,12 @@ run_l2_columns_f64(const CtKernelTable *t, const Case *c)
 }
 
 static void
+run_squares_columns_f64(const CtKernelTable *t, const Case *c)
+{
+	t->squares_columns_f64(query, f64, c->n, c->n, c->dim, out);
+}
+
+static void
 run_l2_columns_f32(const CtKernelTable *t, const Case *c)
 {
 	t->l2_columns_f32(query, f32, c->n, c->n, c->dim, out);
@@ -202,6 +208,8 @@ static const Case cases[] = {
 	{"l2_columns_f64/3", POINTS, 192, 3, 192 * 3, run_l2_columns_f64},
 	{"l2_columns_f64/8", POINTS, 96, 8, 96 * 8, run_l2_columns_f64},
 	{"l2_columns_f64/32", POINTS, 32, 32, 32 * 32, run_l2_columns_f64},
+	{"squares_columns_f64/3", POINTS, 192, 3, 192 * 3, run_squares_columns_f64},
+	{"squares_columns_f64/8", POINTS, 96, 8, 96 * 8, run_squares_columns_f64},
 	{"l2_columns_f32/3", POINTS, 256, 3, 256 * 3, run_l2_columns_f32},
 	{"l2_columns_f32/64", POINTS, 32, 64, 32 * 64, run_l2_columns_f32},
 	{"l2_f64/64", POINTS, 1, 64, 64, run_l2_f64},

@@ -180,20 +180,20 @@ flags_none(void)
 }
 
 CT_INLINE CT_TARGET Flags
-flags_add(Flags flags, Vector root)
+flags_add(Flags flags, Vector v, CtTrusted trusted)
 {
-	Vector		low = _mm256_cmp_pd(root, _mm256_set1_pd(CT_ROOT_MIN),
+	Vector		low = _mm256_cmp_pd(v, _mm256_set1_pd(trusted.least),
 									_CMP_NGE_UQ);
-	Vector		high = _mm256_cmp_pd(root, _mm256_set1_pd(CT_ROOT_LIMIT),
+	Vector		high = _mm256_cmp_pd(v, _mm256_set1_pd(trusted.limit),
 									 _CMP_NLT_UQ);
 
 	return _mm256_or_pd(flags, _mm256_or_pd(low, high));
 }
 
 CT_INLINE CT_TARGET Flags
-flags_add_some(Flags flags, Vector root, Mask mask)
+flags_add_some(Flags flags, Vector v, CtTrusted trusted, Mask mask)
 {
-	Flags		all = flags_add(flags_none(), root);
+	Flags		all = flags_add(flags_none(), v, trusted);
 
 	return _mm256_or_pd(flags,
 						_mm256_and_pd(all,
@@ -386,6 +386,20 @@ l2_columns_f32_avx2(const double *q, const float *cols, size_t stride,
 	l2_columns(q, cols, sizeof(float), stride, n, dim, dist);
 }
 
+static CT_TARGET bool
+squares_columns_f64_avx2(const double *q, const double *cols, size_t stride,
+						   size_t n, size_t dim, double *sums)
+{
+	return columns(q, cols, sizeof(double), stride, n, dim, false, sums);
+}
+
+static CT_TARGET bool
+squares_columns_f32_avx2(const double *q, const float *cols, size_t stride,
+						   size_t n, size_t dim, double *sums)
+{
+	return columns(q, cols, sizeof(float), stride, n, dim, false, sums);
+}
+
 /*
  * Two passes over what is in cache by then: the smallest key, and where it is
  * first.  The last vector is taken to end with the last key, so that it may
@@ -478,6 +492,8 @@ const CtKernelTable ct_kernel_avx2 = {
 	.l2_f32 = l2_f32_avx2,
 	.l2_columns_f64 = l2_columns_f64_avx2,
 	.l2_columns_f32 = l2_columns_f32_avx2,
+	.squares_columns_f64 = squares_columns_f64_avx2,
+	.squares_columns_f32 = squares_columns_f32_avx2,
 	.box_distances = box_distances,
 	.share_products = share_products,
 	.code_sums = code_sums,

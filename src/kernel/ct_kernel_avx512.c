@@ -163,17 +163,17 @@ flags_none(void)
 }
 
 CT_INLINE CT_TARGET Flags
-flags_add(Flags flags, Vector root)
+flags_add(Flags flags, Vector v, CtTrusted trusted)
 {
 	return flags |
-		_mm512_cmp_pd_mask(root, _mm512_set1_pd(CT_ROOT_MIN), _CMP_NGE_UQ) |
-		_mm512_cmp_pd_mask(root, _mm512_set1_pd(CT_ROOT_LIMIT), _CMP_NLT_UQ);
+		_mm512_cmp_pd_mask(v, _mm512_set1_pd(trusted.least), _CMP_NGE_UQ) |
+		_mm512_cmp_pd_mask(v, _mm512_set1_pd(trusted.limit), _CMP_NLT_UQ);
 }
 
 CT_INLINE CT_TARGET Flags
-flags_add_some(Flags flags, Vector root, Mask mask)
+flags_add_some(Flags flags, Vector v, CtTrusted trusted, Mask mask)
 {
-	return flags | (flags_add(flags_none(), root) & mask);
+	return flags | (flags_add(flags_none(), v, trusted) & mask);
 }
 
 CT_INLINE CT_TARGET bool
@@ -355,6 +355,20 @@ l2_columns_f32_avx512(const double *q, const float *cols, size_t stride,
 	l2_columns(q, cols, sizeof(float), stride, n, dim, dist);
 }
 
+static CT_TARGET bool
+squares_columns_f64_avx512(const double *q, const double *cols, size_t stride,
+						   size_t n, size_t dim, double *sums)
+{
+	return columns(q, cols, sizeof(double), stride, n, dim, false, sums);
+}
+
+static CT_TARGET bool
+squares_columns_f32_avx512(const double *q, const float *cols, size_t stride,
+						   size_t n, size_t dim, double *sums)
+{
+	return columns(q, cols, sizeof(float), stride, n, dim, false, sums);
+}
+
 /*
  * Two passes over what is in cache by then: the smallest key, and where it is
  * first.  The last vector is taken to end with the last key, so that it may
@@ -447,6 +461,8 @@ const CtKernelTable ct_kernel_avx512 = {
 	.l2_f32 = l2_f32_avx512,
 	.l2_columns_f64 = l2_columns_f64_avx512,
 	.l2_columns_f32 = l2_columns_f32_avx512,
+	.squares_columns_f64 = squares_columns_f64_avx512,
+	.squares_columns_f32 = squares_columns_f32_avx512,
 	.box_distances = box_distances,
 	.share_products = share_products,
 	.code_sums = code_sums,

@@ -57,6 +57,9 @@ choose_f64(const double *keys, size_t n, double above, double limit,
 			((1U << VECTOR_LANES) - 1);
 
 		least = vector_least_above(least, key, most);
+		/* as a rule few of many are chosen */
+		if (bits == 0)
+			continue;
 		store_positions(chosen + count, i, bits);
 		count += __builtin_popcount(bits);
 	}

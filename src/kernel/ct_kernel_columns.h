@@ -16,10 +16,11 @@
  *		vector_load_some, vector_store_some		touch masked lanes only
  *		flags_none, flags_add, flags_add_some, flags_any	see below
  *
- * The loops do not branch on the range of a sum.  They note in flags whether
- * any root is outside CT_ROOT_MIN .. CT_ROOT_LIMIT (or NaN), and leave it to
- * ct_l2_columns_repair() to find it.  flags_add_some() looks at masked lanes
- * only, for the others hold no point.
+ * Results are canonical sums, or their roots.  The loops do not branch on the
+ * range of a sum.  They note in flags whether any result is outside the limits
+ * that it can be trusted in (or NaN), and leave it to ct_l2_columns_repair() to
+ * find it.  flags_add_some() looks at masked lanes only, for the others hold no
+ * point.
  *
  * IDENTIFICATION
  *	  src/kernel/ct_kernel_columns.h
@@ -35,6 +36,7 @@ typedef struct CtColumns
 	size_t		column_bytes;
 	size_t		element_size;
 	size_t		dim;
+	bool		roots;			/* of sums, not sums, are wanted */
 	bool		masked;			/* read the lanes in mask only */
 	Mask		mask;
 } CtColumns;
@@ -76,32 +78,48 @@ few_columns_sum(const CtColumns *c, const CtQueryVectors *q, size_t i)
 	return vector_add(even, odd);
 }
 
-/* Write the roots of the sums, and note any that is not to be trusted. */
-CT_INLINE CT_TARGET Flags
-store_roots(Flags flags, Vector sum, double *dist)
+/* the result for a canonical sum */
+CT_INLINE CT_TARGET Vector
+result_of(const CtColumns *c, Vector sum)
 {
-	Vector		root = vector_sqrt(sum);
+	return c->roots ? vector_sqrt(sum) : sum;
+}
 
-	vector_store(dist, root);
-	return flags_add(flags, root);
+CT_INLINE CtTrusted
+trusted_results(const CtColumns *c)
+{
+	CtTrusted	roots = {CT_ROOT_MIN, CT_ROOT_LIMIT};
+	CtTrusted	sums = {CT_SUM_MIN, CT_SUM_MAX};
+
+	return c->roots ? roots : sums;
+}
+
+/* Write the results for the sums, and note any that is not to be trusted. */
+CT_INLINE CT_TARGET Flags
+store_results(const CtColumns *c, Flags flags, Vector sum, double *results)
+{
+	Vector		result = result_of(c, sum);
+
+	vector_store(results, result);
+	return flags_add(flags, result, trusted_results(c));
 }
 
 CT_INLINE CT_TARGET Flags
-store_some_roots(Flags flags, Vector sum, double *dist, Mask mask,
-				 size_t count)
+store_some_results(const CtColumns *c, Flags flags, Vector sum,
+				   double *results, size_t count)
 {
-	Vector		root = vector_sqrt(sum);
+	Vector		result = result_of(c, sum);
 
-	vector_store_some(dist, root, mask, count);
-	return flags_add_some(flags, root, mask);
+	vector_store_some(results, result, c->mask, count);
+	return flags_add_some(flags, result, trusted_results(c), c->mask);
 }
 
 /*
- * Kernel of one to four dimensions; returns whether repair is needed.  No
+ * Kernel of one to four dimensions; returns whether some cannot be trusted.  No
  * partial sums are kept, and four vectors make a round.
  */
 CT_INLINE CT_TARGET bool
-few_columns(CtColumns c, size_t n, double *dist)
+few_columns(CtColumns c, size_t n, double *results)
 {
 	CtQueryVectors q;
 	Flags		flags = flags_none();
@@ -118,24 +136,27 @@ few_columns(CtColumns c, size_t n, double *dist)
 	 */
 	for (; n - i >= 4 * VECTOR_LANES; i += 4 * VECTOR_LANES)
 	{
-		flags = store_roots(flags, few_columns_sum(&c, &q, i), dist + i);
-		flags = store_roots(flags, few_columns_sum(&c, &q, i + VECTOR_LANES),
-							dist + i + VECTOR_LANES);
-		flags = store_roots(flags,
-							few_columns_sum(&c, &q, i + 2 * VECTOR_LANES),
-							dist + i + 2 * VECTOR_LANES);
-		flags = store_roots(flags,
-							few_columns_sum(&c, &q, i + 3 * VECTOR_LANES),
-							dist + i + 3 * VECTOR_LANES);
+		flags = store_results(&c, flags, few_columns_sum(&c, &q, i),
+							  results + i);
+		flags = store_results(&c, flags,
+							  few_columns_sum(&c, &q, i + VECTOR_LANES),
+							  results + i + VECTOR_LANES);
+		flags = store_results(&c, flags,
+							  few_columns_sum(&c, &q, i + 2 * VECTOR_LANES),
+							  results + i + 2 * VECTOR_LANES);
+		flags = store_results(&c, flags,
+							  few_columns_sum(&c, &q, i + 3 * VECTOR_LANES),
+							  results + i + 3 * VECTOR_LANES);
 	}
 	for (; n - i >= VECTOR_LANES; i += VECTOR_LANES)
-		flags = store_roots(flags, few_columns_sum(&c, &q, i), dist + i);
+		flags = store_results(&c, flags, few_columns_sum(&c, &q, i),
+							  results + i);
 	if (i < n)
 	{
 		c.masked = true;
 		c.mask = mask_of(n - i);
-		flags = store_some_roots(flags, few_columns_sum(&c, &q, i), dist + i,
-								 c.mask, n - i);
+		flags = store_some_results(&c, flags, few_columns_sum(&c, &q, i),
+								   results + i, n - i);
 	}
 	return flags_any(flags);
 }
@@ -215,9 +236,9 @@ columns_sum(const CtColumns *c, size_t i, bool two,
 	*sum_b = vector_add(even_b, odd_b);
 }
 
-/* Kernel of any number of dimensions; returns whether repair is needed. */
+/* Kernel of any number of dimensions; returns whether some cannot be trusted. */
 CT_INLINE CT_TARGET bool
-many_columns(CtColumns c, size_t n, double *dist)
+many_columns(CtColumns c, size_t n, double *results)
 {
 	Flags		flags = flags_none();
 	Vector		sum_a,
@@ -227,13 +248,13 @@ many_columns(CtColumns c, size_t n, double *dist)
 	for (; n - i >= 2 * VECTOR_LANES; i += 2 * VECTOR_LANES)
 	{
 		columns_sum(&c, i, true, &sum_a, &sum_b);
-		flags = store_roots(flags, sum_a, dist + i);
-		flags = store_roots(flags, sum_b, dist + i + VECTOR_LANES);
+		flags = store_results(&c, flags, sum_a, results + i);
+		flags = store_results(&c, flags, sum_b, results + i + VECTOR_LANES);
 	}
 	if (n - i >= VECTOR_LANES)
 	{
 		columns_sum(&c, i, false, &sum_a, &sum_b);
-		flags = store_roots(flags, sum_a, dist + i);
+		flags = store_results(&c, flags, sum_a, results + i);
 		i += VECTOR_LANES;
 	}
 	if (i < n)
@@ -241,47 +262,49 @@ many_columns(CtColumns c, size_t n, double *dist)
 		c.masked = true;
 		c.mask = mask_of(n - i);
 		columns_sum(&c, i, false, &sum_a, &sum_b);
-		flags = store_some_roots(flags, sum_a, dist + i, c.mask, n - i);
+		flags = store_some_results(&c, flags, sum_a, results + i, n - i);
 	}
 	return flags_any(flags);
 }
 
-CT_INLINE CT_TARGET void
-l2_columns(const double *q, const void *cols, size_t element_size,
-		   size_t stride, size_t n, size_t dim, double *dist)
+/* Results for all points; returns whether they can be trusted. */
+CT_INLINE CT_TARGET bool
+columns(const double *q, const void *cols, size_t element_size, size_t stride,
+		size_t n, size_t dim, bool roots, double *results)
 {
 	CtColumns	c = {
 		.q = q,
 		.base = cols,
 		.column_bytes = stride * element_size,
 		.element_size = element_size,
-		.dim = dim
+		.dim = dim,
+		.roots = roots
 	};
-	bool		repair;
 
 	/* the dimension is a constant in each of the first calls */
 	switch (dim)
 	{
 		case 1:
 			c.dim = 1;
-			repair = few_columns(c, n, dist);
-			break;
+			return !few_columns(c, n, results);
 		case 2:
 			c.dim = 2;
-			repair = few_columns(c, n, dist);
-			break;
+			return !few_columns(c, n, results);
 		case 3:
 			c.dim = 3;
-			repair = few_columns(c, n, dist);
-			break;
+			return !few_columns(c, n, results);
 		case 4:
 			c.dim = 4;
-			repair = few_columns(c, n, dist);
-			break;
+			return !few_columns(c, n, results);
 		default:
-			repair = many_columns(c, n, dist);
-			break;
+			return !many_columns(c, n, results);
 	}
-	if (repair)
+}
+
+CT_INLINE CT_TARGET void
+l2_columns(const double *q, const void *cols, size_t element_size,
+		   size_t stride, size_t n, size_t dim, double *dist)
+{
+	if (!columns(q, cols, element_size, stride, n, dim, true, dist))
 		ct_l2_columns_repair(q, cols, element_size, stride, n, dim, dist);
 }

@@ -37,6 +37,13 @@
 #define CT_ROOT_MIN			0x1p-450
 #define CT_ROOT_LIMIT		0x1p+500
 
+/* what can be trusted is at least the one, and less than the other */
+typedef struct CtTrusted
+{
+	double		least;
+	double		limit;
+} CtTrusted;
+
 /* loads and stores that no alignment is required for */
 CT_INLINE double
 load_f64(const void *p)

@@ -209,6 +209,40 @@ l2_columns_f32_scalar(const double *q, const float *cols, size_t stride,
 	}
 }
 
+static bool
+squares_columns_f64_scalar(const double *q, const double *cols, size_t stride,
+						   size_t n, size_t dim, double *sums)
+{
+	bool		trusted = true;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		CtOperands	v = {q, 1, cols + i, stride, sizeof(double), dim};
+		double		sum = sum_of_squares(&v);
+
+		store_f64(sums + i, sum);
+		trusted &= sum >= CT_SUM_MIN && sum <= CT_SUM_MAX;
+	}
+	return trusted;
+}
+
+static bool
+squares_columns_f32_scalar(const double *q, const float *cols, size_t stride,
+						   size_t n, size_t dim, double *sums)
+{
+	bool		trusted = true;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		CtOperands	v = {q, 1, cols + i, stride, sizeof(float), dim};
+		double		sum = sum_of_squares(&v);
+
+		store_f64(sums + i, sum);
+		trusted &= sum >= CT_SUM_MIN && sum <= CT_SUM_MAX;
+	}
+	return trusted;
+}
+
 void
 ct_l2_columns_repair(const double *q, const void *cols, size_t element_size,
 					 size_t stride, size_t n, size_t dim, double *dist)
@@ -456,6 +490,8 @@ const CtKernelTable ct_kernel_scalar = {
 	.l2_f32 = ct_l2_plain_f32,
 	.l2_columns_f64 = l2_columns_f64_scalar,
 	.l2_columns_f32 = l2_columns_f32_scalar,
+	.squares_columns_f64 = squares_columns_f64_scalar,
+	.squares_columns_f32 = squares_columns_f32_scalar,
 	.box_distances = box_distances,
 	.share_products = share_products,
 	.code_sums = code_sums,

@@ -188,6 +188,30 @@ ct_space_box_bounds(const CtSpace *space, int dims, const double *query,
 	}
 }
 
+/*
+ * Limits for the squares that distances are the roots of.  Squares of distances
+ * up to the one given are at most ct_square_up(), and larger squares are those of
+ * larger distances.  Squares of distances above it are more than
+ * ct_square_down().
+ *
+ * Root and product are rounded once each, so that the product is off by less
+ * than 4 u, u = 2^-53, from any square whose root rounds to the distance; the
+ * factors allow for 8 u.  Squares that can be trusted (ct_kernel.h) are far from
+ * the ends of double's range; where the product is not, it is below or above all
+ * of them.  Nothing is at a negative distance.
+ */
+double
+ct_square_up(double dist)
+{
+	return dist < 0.0 ? -1.0 : dist * dist * (1.0 + 0x1p-50);
+}
+
+double
+ct_square_down(double dist)
+{
+	return dist < 0.0 ? -1.0 : dist * dist * (1.0 - 0x1p-50);
+}
+
 /* A radius that covers a point at this computed distance. */
 double
 ct_radius_up(const CtSpace *space, double dist)

@@ -41,6 +41,18 @@ euclidean_distances(const CtSpace *space, const double *query,
 									   space->dims, dist);
 }
 
+static bool
+euclidean_squares(const CtSpace *space, const double *query,
+				  const void *columns, size_t stride, size_t n,
+				  double *squares)
+{
+	if (space->element == CT_ELEMENT_FLOAT4)
+		return space->kernels->squares_columns_f32(query, columns, stride, n,
+												   space->dims, squares);
+	return space->kernels->squares_columns_f64(query, columns, stride, n,
+											   space->dims, squares);
+}
+
 /*
  * A difference has relative error u, its square 3u; each of the at most
  * dims / 16 + 4 additions adds u, the root halves the sum and adds u.
@@ -58,6 +70,7 @@ const CtMetric ct_metric_euclidean = {
 	.distance = euclidean_distance,
 	.cover_distance = euclidean_distance,
 	.distances = euclidean_distances,
+	.squares = euclidean_squares,
 	.error_units = euclidean_error_units
 };
 

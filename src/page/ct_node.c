@@ -338,7 +338,20 @@ ct_node_distances(CtIndex *index, const CtNode *node, const double *query,
 			dist[i] = ct_vector_cover_distance(index, node->locators[i], query);
 }
 
-/* The same in the distance that shapes the tree. */
+/*
+ * Where points are in columns: the squares that the distances are roots of, if
+ * they tell.
+ */
+bool
+ct_node_squares(CtIndex *index, const CtNode *node, const double *query,
+				double *squares)
+{
+	return index->space.metric->squares(&index->space, query, node->points,
+										node->layout->capacity,
+										node->header->nentries, squares);
+}
+
+/* The distances in the metric that shapes the tree. */
 void
 ct_node_shape_distances(CtIndex *index, const CtNode *node,
 						const double *query, double *dist)

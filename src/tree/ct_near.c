@@ -28,6 +28,9 @@
 #define COUNTED_LEAST	8
 #define COUNTED_ROWS	96
 
+/* both of them, and the room for rows, are multiples of this */
+#define PLACE_UNIT		8
+
 /* so many rows more than were asked for are no reason to go on */
 #define SPARE(rows)	((rows) / 4 + 4)
 
@@ -133,20 +136,27 @@ ct_near_limit(const CtNear *near, const CtKernelTable *kernels,
 	return find_limit(kernels, dist, n, above, Max(wanted, 1), INFINITY);
 }
 
-/* Adds a row to the pool. */
+/* Adds n rows of a leaf to the pool: those in the slots named. */
 void
-ct_near_add(CtNear *near, double key, const ItemPointerData *tid)
+ct_near_add(CtNear *near, const double *keys, const ItemPointerData *tids,
+			const uint16 *slots, int n)
 {
-	if (near->n == near->size)
+	if (near->n + n > near->size)
 	{
-		near->size *= 2;
+		while (near->n + n > near->size)
+			near->size *= 2;
 		near->keys = repalloc_huge(near->keys, sizeof(double) * near->size);
 		near->tids = repalloc_huge(near->tids,
 								   sizeof(ItemPointerData) * near->size);
 	}
-	near->keys[near->n] = key;
-	near->tids[near->n++] = *tid;
-	near->least = Min(near->least, key);
+	for (int i = 0; i < n; i++)
+	{
+		double		key = keys[slots[i]];
+
+		near->keys[near->n] = key;
+		near->tids[near->n++] = tids[slots[i]];
+		near->least = Min(near->least, key);
+	}
 }
 
 /* Lowers the limit, now that rows have been added, if they are enough. */
@@ -174,35 +184,33 @@ ct_near_expect_more(CtNear *near)
 }
 
 /*
- * Sorts ready[], whose keys are in sorting[].  A row's place is the number of
- * keys that are not above its own, less one, which takes no branch that depends
- * on the keys.  Rows with equal keys get the place of the last of them, so that
- * the places add up to too much; then, and where rows are very few or many,
- * sorts by comparing.
+ * Sorts ready[], whose keys are in sorting[].  Few rows are sorted by the places
+ * of their keys, found without a branch that depends on them, and by comparing
+ * only if some keys are equal.
  */
 static void
 sort_ready(CtNear *near, const CtKernelTable *kernels)
 {
 	CtNearRow	sorted[COUNTED_ROWS];
-	int64		sum = 0;
+	uint32		places[COUNTED_ROWS];
 	int			n = near->nready;
+	bool		ties = false;
 
 	if (n < COUNTED_LEAST || n > COUNTED_ROWS)
 	{
 		sort_rows(near->ready, n);
 		return;
 	}
+	/* up to whole vectors */
+	for (int i = n; i < TYPEALIGN(PLACE_UNIT, n); i++)
+		near->sorting[i] = INFINITY;
+	kernels->ranks_f64(near->sorting, TYPEALIGN(PLACE_UNIT, n), places);
 	for (int i = 0; i < n; i++)
-	{
-		int			place = kernels->count_f64(near->sorting, n,
-											   near->ready[i].key) - 1;
-
-		sorted[place] = near->ready[i];
-		sum += place;
-	}
-	if (sum == (int64) n * (n - 1) / 2)
-		memcpy(near->ready, sorted, sizeof(CtNearRow) * n);
-	else
+		sorted[places[i]] = near->ready[i];
+	for (int i = 1; i < n; i++)
+		ties |= sorted[i].key == sorted[i - 1].key;
+	memcpy(near->ready, sorted, sizeof(CtNearRow) * n);
+	if (ties)
 		sort_rows(near->ready, n);
 }
 

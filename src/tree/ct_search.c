@@ -89,9 +89,18 @@ lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
 }
 
+/* A row was chosen: its distance has to be a number. */
+static inline void
+check_finite(CtSearch *search, const PageVisit *visit, double dist)
+{
+	if (unlikely(isnan(dist)))
+		ct_page_corrupted(search->index, visit->block,
+						  "A point is not finite.");
+}
+
 /*
- * Computes the distances of a leaf's rows, whose points are on the page, and
- * chooses those above visit->taken and at most limit.  Returns their number.
+ * Of the distances of a leaf's rows, whose points are on the page, chooses those
+ * above visit->taken and at most limit.  Returns their number.
  */
 static int
 choose_rows(CtSearch *search, const CtNode *node, PageVisit *visit,
@@ -104,10 +113,77 @@ choose_rows(CtSearch *search, const CtNode *node, PageVisit *visit,
 	count = kernels->choose_f64(search->dist, n, visit->taken, limit,
 								search->chosen, &visit->rest);
 	for (int i = 0; i < count; i++)
-		if (isnan(search->dist[search->chosen[i]]))
-			ct_page_corrupted(search->index, visit->block,
-							  "A point is not finite.");
+		check_finite(search, visit, search->dist[search->chosen[i]]);
 	return count;
+}
+
+/*
+ * Chooses near rows of a leaf, by all distances, and notes up to where; returns
+ * their number.
+ */
+static int
+choose_near(CtSearch *search, const CtNode *node, PageVisit *visit)
+{
+	double		limit = INFINITY;
+	int			count;
+
+	ct_node_distances(search->index, node, search->query, search->dist);
+	if (visit->branch >= 0)
+		limit = ct_near_limit(&search->near, search->index->space.kernels,
+							  search->dist, node->header->nentries,
+							  visit->taken);
+	count = choose_rows(search, node, visit, limit);
+	if (visit->rest == INFINITY && limit < INFINITY)
+	{
+		/* nothing is left, but perhaps at a distance that is no number */
+		limit = INFINITY;
+		count = choose_rows(search, node, visit, limit);
+	}
+	visit->taken = limit;
+	return count;
+}
+
+/*
+ * The same, but draws the roots of no more squares than may be of rows chosen,
+ * since roots are what takes most time.  Returns -1 where squares do not tell.
+ */
+static int
+choose_near_by_squares(CtSearch *search, const CtNode *node,
+					   PageVisit *visit)
+{
+	const CtKernelTable *kernels = search->index->space.kernels;
+	int			n = node->header->nentries;
+	double	   *squares = search->bounds;
+	double		limit = INFINITY;
+	int			chosen = 0;
+	int			count;
+
+	if (!ct_node_squares(search->index, node, search->query, squares))
+		return -1;
+	if (visit->branch >= 0)
+		limit = search->near.limit < INFINITY ? search->near.limit :
+			sqrt(ct_near_limit(&search->near, kernels, squares, n,
+							   ct_square_up(visit->taken)));
+	count = kernels->choose_f64(squares, n, ct_square_down(visit->taken),
+								ct_square_up(limit), search->chosen,
+								&visit->rest);
+	visit->rest = sqrt(visit->rest);
+	for (int i = 0; i < count; i++)
+	{
+		int			slot = search->chosen[i];
+		double		dist = sqrt(squares[slot]);
+
+		check_finite(search, visit, dist);
+		if (dist > limit)
+			visit->rest = Min(visit->rest, dist);
+		else if (dist > visit->taken)
+		{
+			search->dist[slot] = dist;
+			search->chosen[chosen++] = slot;
+		}
+	}
+	visit->taken = limit;
+	return chosen;
 }
 
 /*
@@ -118,42 +194,31 @@ static void
 read_near(CtSearch *search, const CtNode *node, PageVisit *visit)
 {
 	CtNear	   *near = &search->near;
-	const CtKernelTable *kernels = search->index->space.kernels;
-	int			n = node->header->nentries;
-	double		limit = INFINITY;
 	int			count;
 
-	if (n == 0)
+	if (node->header->nentries == 0)
 		return;
-	ct_node_distances(search->index, node, search->query, search->dist);
-	search->stats.distances += n;
-	if (visit->branch >= 0)
-		limit = ct_near_limit(near, kernels, search->dist, n, visit->taken);
-	count = choose_rows(search, node, visit, limit);
-	if (visit->rest == INFINITY && limit < INFINITY)
+	search->stats.distances += node->header->nentries;
+	count = choose_near_by_squares(search, node, visit);
+	if (count < 0)
+		count = choose_near(search, node, visit);
+	if (search->report == CT_REPORT_HYPOT)
 	{
-		/* nothing is left, but perhaps at a distance that is no number */
-		limit = INFINITY;
-		count = choose_rows(search, node, visit, limit);
-	}
-	visit->taken = limit;
-	for (int i = 0; i < count; i++)
-	{
-		int			slot = search->chosen[i];
-		double		key = search->dist[slot];
-		double		point[2];
-
-		if (search->report == CT_REPORT_HYPOT)
+		for (int i = 0; i < count; i++)
 		{
+			int			slot = search->chosen[i];
+			double		point[2];
+
 			ct_node_get_point(search->index, node, slot, point);
-			key = ct_hypot_distance(point, search->query);
+			search->dist[slot] = ct_hypot_distance(point, search->query);
 		}
-		ct_near_add(near, key, &node->tids[slot]);
+		if (visit->rest < INFINITY)
+			visit->rest = ct_lower_bound(&search->space, visit->rest, 0.0);
 	}
-	if (search->report == CT_REPORT_HYPOT && visit->rest < INFINITY)
-		visit->rest = ct_lower_bound(&search->space, visit->rest, 0.0);
-	if (count > 0)
-		ct_near_tighten(near, kernels);
+	if (count == 0)
+		return;
+	ct_near_add(near, search->dist, node->tids, search->chosen, count);
+	ct_near_tighten(near, search->index->space.kernels);
 }
 
 /* A cursor over the rows of a leaf with points that were not taken before. */
@@ -549,7 +614,8 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 		ct_near_start(&search->near, search->expected);
 	search->no_dims = index->meta.dims == 0;
 	search->root_read = search->outdated = false;
-	search->returned_any = false;
+	search->last.key = -INFINITY;
+	ItemPointerSetInvalid(&search->last.tid);
 	search->last_point = search->keep_points && query ?
 		palloc(sizeof(double) * index->point_size) : NULL;
 	search->in_nulls = report == CT_REPORT_NULL;
@@ -558,18 +624,6 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	memset(&search->stats, 0, sizeof(search->stats));
 	restart(search);
 	MemoryContextSwitchTo(old);
-}
-
-/* Does this row belong before the last one returned, or is it that one? */
-static bool
-is_behind(const CtSearch *search, const CtResult *result)
-{
-	if (!search->returned_any)
-		return false;
-	if (result->dist != search->last.dist)
-		return result->dist < search->last.dist;
-	return ItemPointerCompare((ItemPointer) &result->tid,
-							  (ItemPointer) &search->last.tid) <= 0;
 }
 
 /* Lets the caller see the point of a row that it gets, if points are kept. */
@@ -630,29 +684,36 @@ take_row(CtSearch *search, CtResult *result)
 }
 
 /*
- * Is a row to be returned?  After a restart these rows have been returned
- * before.  Without one they came while the search ran, and are not visible to
- * it.  No row is returned twice in succession in any case.
+ * Is a row to be returned?  If its place is before the last one that was, or it
+ * is that one: after a restart such rows have been returned before.  Without one
+ * they came while the search ran, and are not visible to it.  No row is returned
+ * twice in succession in any case.
  */
-static bool
-accept_row(CtSearch *search, CtResult *result)
+static inline bool
+accept_row(CtSearch *search, double key, const ItemPointerData *tid)
 {
-	bool		behind = is_behind(search, result);
+	CtNearRow  *last = &search->last;
 
-	if (behind && (search->restarted ||
-				   ItemPointerEquals(&result->tid, &search->last.tid)))
-		return false;
-	result->isnull = search->report == CT_REPORT_NULL;
-	if (!behind)
-		search->last = *result;
+	if (unlikely(key < last->key ||
+				 (key == last->key &&
+				  ItemPointerCompare((ItemPointer) tid, &last->tid) <= 0)))
+	{
+		if (search->restarted ||
+			ItemPointerEquals((ItemPointer) tid, &last->tid))
+			return false;
+	}
+	else
+	{
+		last->key = key;
+		last->tid = *tid;
+	}
 	search->restarts = 0;
-	search->returned_any = true;
 	search->nreturned++;
 	return true;
 }
 
 /* The next of the rows whose turn has come. */
-static bool
+static inline bool
 next_ready(CtSearch *search, CtResult *result)
 {
 	CtNear	   *near = &search->near;
@@ -663,7 +724,7 @@ next_ready(CtSearch *search, CtResult *result)
 
 		result->tid = row->tid;
 		result->dist = row->key;
-		if (accept_row(search, result))
+		if (accept_row(search, row->key, &row->tid))
 			return true;
 	}
 	return false;
@@ -743,17 +804,13 @@ ct_search_distance(CtSearch *search, const CtResult *result,
 										 result->point);
 }
 
-/* Gets the next row; false at the end. */
-bool
-ct_search_next(CtSearch *search, CtResult *result)
+/* Works on the queue until there is a row to return; false at the end. */
+static pg_noinline bool
+search_on(CtSearch *search, CtResult *result)
 {
-	MemoryContext old;
-	bool		found = next_ready(search, result);
+	MemoryContext old = MemoryContextSwitchTo(search->context);
+	bool		found = false;
 
-	result->point = NULL;
-	if (found)
-		return true;
-	old = MemoryContextSwitchTo(search->context);
 	while (!found && !search->outdated &&
 		   (search->nqueue > 0 || search->near.n > 0))
 	{
@@ -761,7 +818,8 @@ ct_search_next(CtSearch *search, CtResult *result)
 		if (sort_ready(search))
 			found = next_ready(search, result);
 		else if (search->queue[0].kind != ITEM_BRANCH)
-			found = take_row(search, result) && accept_row(search, result);
+			found = take_row(search, result) &&
+				accept_row(search, result->dist, &result->tid);
 		else if (search->near.active && is_beyond(search))
 		{
 			if (search->near.n > CT_NEAR_POOL ||
@@ -782,6 +840,15 @@ ct_search_next(CtSearch *search, CtResult *result)
 		found = next_null(search, result);
 	MemoryContextSwitchTo(old);
 	return found;
+}
+
+/* Gets the next row; false at the end. */
+bool
+ct_search_next(CtSearch *search, CtResult *result)
+{
+	result->isnull = search->report == CT_REPORT_NULL;
+	result->point = NULL;
+	return next_ready(search, result) || search_on(search, result);
 }
 
 CtSearchStats *

@@ -160,9 +160,8 @@ struct CtSearch
 	bool		no_dims;		/* no row but NULLs when the search began */
 	bool		root_read;		/* and was of the shape that is known */
 	bool		outdated;		/* see ct_search_is_outdated() */
-	bool		returned_any;
 	int64		nreturned;		/* rows */
-	CtResult	last;			/* row returned last */
+	CtNearRow	last;			/* row returned last */
 	bool		keep_points;	/* see ct_search_keep_points() */
 	double	   *last_point;		/* then: that of the row taken last */
 

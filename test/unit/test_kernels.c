@@ -445,6 +445,32 @@ compare_all(const CtKernelTable *kernels, const char *what, const Points *p,
 			 p->n, NAN, NAN);
 }
 
+/*
+ * Squares either have the distances as their roots, or are said not to tell,
+ * which only those near the ends of the range may cause.
+ */
+static void
+check_squares(const CtKernelTable *kernels, const char *what, const Points *p,
+			  bool tell, double *squares, const double *should)
+{
+	bool		extreme = false;
+
+	for (size_t i = 0; i < p->n; i++)
+	{
+		double		root = sqrt(get_f64(squares, i));
+
+		extreme |= !(should[i] > 0x1p-449 && should[i] < 0x1p+499);
+		if (tell && !same_bits(root, should[i]))
+			fail(kernels->name, what, p->kind, p->dim, p->n, i, root,
+				 should[i]);
+	}
+	if (!tell && !extreme)
+		fail(kernels->name, what, p->kind, p->dim, p->n, 0, NAN, should[0]);
+	if (!fences_whole(squares, p->n))
+		fail(kernels->name, "wrote beyond its output", p->kind, p->dim, p->n,
+			 p->n, NAN, NAN);
+}
+
 static void
 check_level(const CtKernelTable *kernels, Points *p, bool unaligned,
 			const double *f64, const double *f32)
@@ -458,6 +484,17 @@ check_level(const CtKernelTable *kernels, Points *p, bool unaligned,
 	dist = fenced_output(unaligned);
 	kernels->l2_columns_f32(p->q, p->cols_f32, p->stride, p->n, p->dim, dist);
 	compare_all(kernels, "l2_columns_f32", p, dist, f32);
+
+	dist = fenced_output(unaligned);
+	check_squares(kernels, "squares_columns_f64", p,
+				  kernels->squares_columns_f64(p->q, p->cols_f64, p->stride,
+											   p->n, p->dim, dist),
+				  dist, f64);
+	dist = fenced_output(unaligned);
+	check_squares(kernels, "squares_columns_f32", p,
+				  kernels->squares_columns_f32(p->q, p->cols_f32, p->stride,
+											   p->n, p->dim, dist),
+				  dist, f32);
 
 	/* rows say the same whatever n is: enough of them */
 	for (size_t i = 0; i < p->n && i < 33; i++)
