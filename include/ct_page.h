@@ -98,15 +98,18 @@ typedef struct CtBox
 	float		upper[CT_BOX_DIMS];
 } CtBox;
 
-/* Where a query is for boxes. */
+/* Where a query, or a new row, is for boxes.  Not to be copied. */
 typedef struct CtBoxQuery
 {
 	const double *point;
-	bool		known;			/* else all that follows is not, and boxes say
-								 * nothing */
-	const double *at;			/* box_dims coordinates */
-	double		slack;			/* the query is within that of them */
+	bool		known;			/* else boxes say nothing, and limits are
+								 * infinite */
+	const double *lower;		/* limits of the point, in box_dims dimensions */
+	const double *upper;
+	const double *at;			/* the middle between them */
+	double		slack;			/* the query is within that of it */
 	double		own[CT_BOX_DIMS];
+	CtSketch	sketch;
 } CtBoxQuery;
 
 /* The greatest float that is not above x, and the least not below it. */
@@ -242,9 +245,9 @@ extern void ct_box_clear(CtIndex *index, CtNode *node, int link);
 extern void ct_box_copy(CtIndex *index, CtNode *to, int to_link,
 						const CtNode *from, int from_link);
 extern bool ct_box_contains(CtIndex *index, const CtNode *node, int link,
-							const double *point);
+							CtBoxQuery *place);
 extern void ct_box_widen(CtIndex *index, CtNode *node, int link,
-						 const double *point);
+						 CtBoxQuery *place);
 extern void ct_box_of_page(CtIndex *index, const CtNode *node, CtBox *box);
 extern void ct_box_of_points(CtIndex *index, int n, const double *points,
 							 CtBox *box);

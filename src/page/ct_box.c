@@ -67,16 +67,23 @@ sketch_point(CtIndex *index, const double *point, CtSketch *sketch)
 }
 
 static void
+add_limits(CtIndex *index, CtBox *box, const double *lower,
+		   const double *upper)
+{
+	for (int j = 0; j < index->box_dims; j++)
+	{
+		box->lower[j] = Min(box->lower[j], ct_float_down(lower[j]));
+		box->upper[j] = Max(box->upper[j], ct_float_up(upper[j]));
+	}
+}
+
+static void
 add_point(CtIndex *index, CtBox *box, const double *point)
 {
 	CtSketch	sketch;
 
 	sketch_point(index, point, &sketch);
-	for (int j = 0; j < index->box_dims; j++)
-	{
-		box->lower[j] = Min(box->lower[j], ct_float_down(sketch.lower[j]));
-		box->upper[j] = Max(box->upper[j], ct_float_up(sketch.upper[j]));
-	}
+	add_limits(index, box, sketch.lower, sketch.upper);
 }
 
 static void
@@ -133,33 +140,40 @@ ct_box_copy(CtIndex *index, CtNode *to, int to_link,
 	ct_box_put(index, to, to_link, &box);
 }
 
-/* Is the point in the box of a link? */
+/* Looks again where a point is, if that was not known. */
+static inline void
+find_place(CtIndex *index, CtBoxQuery *place)
+{
+	if (!place->known)
+		ct_box_query(index, place->point, place);
+}
+
+/* Is the point there in the box of a link? */
 bool
 ct_box_contains(CtIndex *index, const CtNode *node, int link,
-				const double *point)
+				CtBoxQuery *place)
 {
-	CtSketch	sketch;
-
 	if (node->boxes == NULL)
 		return true;
-	sketch_point(index, point, &sketch);
+	find_place(index, place);
 	for (int j = 0; j < index->box_dims; j++)
-		if (!(*lower_limit(node, link, j) <= sketch.lower[j] &&
-			  *upper_limit(index, node, link, j) >= sketch.upper[j]))
+		if (!(*lower_limit(node, link, j) <= place->lower[j] &&
+			  *upper_limit(index, node, link, j) >= place->upper[j]))
 			return false;
 	return true;
 }
 
-/* Widens the box of a link so that it contains the point. */
+/* Widens the box of a link so that it contains the point there. */
 void
-ct_box_widen(CtIndex *index, CtNode *node, int link, const double *point)
+ct_box_widen(CtIndex *index, CtNode *node, int link, CtBoxQuery *place)
 {
 	CtBox		box;
 
 	if (node->boxes == NULL)
 		return;
+	find_place(index, place);
 	get(index, node, link, &box);
-	add_point(index, &box, point);
+	add_limits(index, &box, place->lower, place->upper);
 	ct_box_put(index, node, link, &box);
 }
 
@@ -281,28 +295,30 @@ ct_box_is_loose(CtIndex *index, const CtNode *node, int link,
 }
 
 /*
- * Says where a point is for ct_box_bounds(), which looks at it again where that
- * was not known.
+ * Says where a point is for the functions here, which look at it again where
+ * that was not known.  The point must stay.
  */
 void
 ct_box_query(CtIndex *index, const double *point, CtBoxQuery *query)
 {
-	CtSketch	sketch;
+	const CtSketch *sketch = &query->sketch;
 	double		square = 0.0;
 
 	query->point = point;
-	query->at = point;
+	query->at = query->lower = query->upper = point;
 	query->slack = 0.0;
 	query->known = true;
 	if (!index->coded)
 		return;
 	query->at = query->own;
-	sketch_point(index, point, &sketch);
+	query->lower = sketch->lower;
+	query->upper = sketch->upper;
+	sketch_point(index, point, &query->sketch);
 	for (int j = 0; j < index->box_dims; j++)
 	{
-		double		half = sketch.upper[j] / 2.0 - sketch.lower[j] / 2.0;
+		double		half = sketch->upper[j] / 2.0 - sketch->lower[j] / 2.0;
 
-		query->own[j] = sketch.upper[j] / 2.0 + sketch.lower[j] / 2.0;
+		query->own[j] = sketch->upper[j] / 2.0 + sketch->lower[j] / 2.0;
 		square += half * half;
 	}
 	/* what the roundings here add is much less than what sketches allow for */
@@ -318,8 +334,7 @@ void
 ct_box_bounds(CtIndex *index, const CtNode *node, CtBoxQuery *query,
 			  double *bounds)
 {
-	if (!query->known)
-		ct_box_query(index, query->point, query);
+	find_place(index, query);
 	if (!query->known)
 		memset(bounds, 0, sizeof(double) * node->header->nchildren);
 	else

@@ -431,7 +431,7 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	page.radii[slot] = Max(page.radii[slot],
 						   ct_radius_up(&index->cover, delta));
 	page.links[link].version = child.header->version;
-	ct_box_widen(index, &page, link, ins->point);
+	ct_box_widen(index, &page, link, &ins->place);
 	next->link = page.links[link];
 	next->link_number = link;
 	next->root = number;
@@ -588,7 +588,7 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		grow = !change &&
 			(node.radii[decision.slot] < radius ||
 			 !ct_box_contains(index, &node, node.metas[decision.slot].child,
-							  ins->point));
+							  &ins->place));
 		if (mode == CT_LOCK_SHARE && (change || grow))
 		{
 			/* look again with the right to change */
@@ -622,7 +622,7 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 			ct_node_view(index, ct_edit_page(edit, pin, false), &node);
 			node.radii[decision.slot] = Max(node.radii[decision.slot], radius);
 			ct_box_widen(index, &node, node.metas[decision.slot].child,
-							 ins->point);
+						 &ins->place);
 			if (node.metas[decision.slot].parent == CT_NO_PARENT &&
 				ins->depth == 0)
 				node.metas[decision.slot].level =
