@@ -78,6 +78,10 @@ extern Relation ct_open_index(Oid oid, LOCKMODE mode, bool by_columns);
 struct CtIndex;
 extern void ct_check_dims(struct CtIndex *index, int dims);
 
+/* ct_ahead.c */
+extern void ct_ahead_note(IndexScanDesc scan);
+extern void ct_ahead_fetch(IndexScanDesc scan, const ItemPointerData *tid);
+
 /* the callbacks, by file */
 extern IndexBuildResult *ctbuild(Relation heap, Relation index,
 								 struct IndexInfo *info);

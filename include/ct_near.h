@@ -60,6 +60,7 @@ typedef struct CtNear
 
 	int			nready;			/* rows by (key, TID) */
 	int			next;			/* of them is to be returned */
+	int			told;			/* of them ct_search_ahead() has told */
 	int			ready_size;
 	CtNearRow  *ready;
 	double	   *sorting;		/* working arrays as long as ready[] */

@@ -50,6 +50,9 @@ typedef struct CtOrder
 	const double *query;		/* a point of the index, or NULL */
 } CtOrder;
 
+/* so many rows ahead the executor's memory accesses are begun */
+#define CT_ROWS_AHEAD	4
+
 /* ct_search.c */
 extern CtSearch *ct_search_create(CtIndex *index);
 extern void ct_search_start(CtSearch *search, const double *query,
@@ -59,6 +62,7 @@ extern bool ct_search_is_outdated(const CtSearch *search);
 extern void ct_search_keep_points(CtSearch *search, bool keep);
 extern double ct_search_distance(CtSearch *search, const CtResult *result,
 								 const CtOrder *order);
+extern const ItemPointerData *ct_search_ahead(CtSearch *search);
 extern void ct_search_destroy(CtSearch *search);
 extern CtSearchStats *ct_search_stats(CtSearch *search);
 

@@ -326,9 +326,12 @@ ctgettuple(IndexScanDesc scan, ScanDirection direction)
 	ScanState  *state = scan->opaque;
 	CtResult	result;
 	const double *further = NULL;
+	const ItemPointerData *ahead;
 
 	Assert(ScanDirectionIsForward(direction));
-	if (!state->started)
+	if (state->started)
+		ct_ahead_note(scan);
+	else
 	{
 		start_scan(scan);
 		state->started = true;
@@ -338,6 +341,8 @@ ctgettuple(IndexScanDesc scan, ScanDirection direction)
 		collect_stats(state);
 		return false;
 	}
+	while ((ahead = ct_search_ahead(state->search)) != NULL)
+		ct_ahead_fetch(scan, ahead);
 	ct_scan_stats.rows_returned++;
 	scan->xs_heaptid = result.tid;
 	scan->xs_recheck = false;

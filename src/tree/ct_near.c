@@ -74,7 +74,7 @@ ct_near_clear(CtNear *near)
 	near->returned = 0;
 	near->n = 0;
 	near->least = INFINITY;
-	near->nready = near->next = 0;
+	near->nready = near->next = near->told = 0;
 }
 
 /*
@@ -232,7 +232,7 @@ ct_near_sort(CtNear *near, const CtKernelTable *kernels, double bound,
 		near->chosen = repalloc_huge(near->chosen,
 									 sizeof(uint16) * near->ready_size);
 	}
-	near->next = 0;
+	near->next = near->told = 0;
 	near->nready = kernels->choose_f64(near->keys, near->n, -1.0,
 									   all ? INFINITY :
 									   nextafter(bound, -INFINITY),

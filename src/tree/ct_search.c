@@ -851,6 +851,21 @@ ct_search_next(CtSearch *search, CtResult *result)
 	return next_ready(search, result) || search_on(search, result);
 }
 
+/*
+ * Of the next rows, as far as they are known, one that this has not told before;
+ * NULL if the rows up to CT_ROWS_AHEAD have been.  The search may pass over it.
+ */
+const ItemPointerData *
+ct_search_ahead(CtSearch *search)
+{
+	CtNear	   *near = &search->near;
+
+	near->told = Max(near->told, near->next);
+	if (near->told >= Min(near->nready, near->next + CT_ROWS_AHEAD))
+		return NULL;
+	return &near->ready[near->told++].tid;
+}
+
 CtSearchStats *
 ct_search_stats(CtSearch *search)
 {
