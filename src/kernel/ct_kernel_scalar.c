@@ -209,15 +209,16 @@ l2_columns_f32_scalar(const double *q, const float *cols, size_t stride,
 	}
 }
 
-static bool
-squares_columns_f64_scalar(const double *q, const double *cols, size_t stride,
-						   size_t n, size_t dim, double *sums)
+CT_INLINE bool
+squares_columns(const double *q, const void *cols, size_t element_size,
+				size_t stride, size_t n, size_t dim, double *sums)
 {
 	bool		trusted = true;
 
 	for (size_t i = 0; i < n; i++)
 	{
-		CtOperands	v = {q, 1, cols + i, stride, sizeof(double), dim};
+		const char *x = (const char *) cols + i * element_size;
+		CtOperands	v = {q, 1, x, stride, element_size, dim};
 		double		sum = sum_of_squares(&v);
 
 		store_f64(sums + i, sum);
@@ -227,20 +228,17 @@ squares_columns_f64_scalar(const double *q, const double *cols, size_t stride,
 }
 
 static bool
+squares_columns_f64_scalar(const double *q, const double *cols, size_t stride,
+						   size_t n, size_t dim, double *sums)
+{
+	return squares_columns(q, cols, sizeof(double), stride, n, dim, sums);
+}
+
+static bool
 squares_columns_f32_scalar(const double *q, const float *cols, size_t stride,
 						   size_t n, size_t dim, double *sums)
 {
-	bool		trusted = true;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		CtOperands	v = {q, 1, cols + i, stride, sizeof(float), dim};
-		double		sum = sum_of_squares(&v);
-
-		store_f64(sums + i, sum);
-		trusted &= sum >= CT_SUM_MIN && sum <= CT_SUM_MAX;
-	}
-	return trusted;
+	return squares_columns(q, cols, sizeof(float), stride, n, dim, sums);
 }
 
 void
