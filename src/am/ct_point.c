@@ -54,6 +54,8 @@ static void check_count(int dim);
 static int	first_null(ArrayType *array);
 pg_noreturn static void null_element(int i);
 static double *converted_buffer(CtPointRef *point);
+static void convert_integers(const char *data, CtArgType type, int n,
+							 double *out);
 static void convert_numeric(const char *data, int n, double *out);
 
 /* an element of an array that need not be aligned */
@@ -158,42 +160,12 @@ ct_point_open(Datum value, CtArgType type, CtPointRef *point)
 			break;
 
 		case CT_ARG_NUMERIC_ARRAY:
-			{
-				double	   *x = converted_buffer(point);
-
-				convert_numeric(data, point->dim, x);
-				point->f64 = x;
-			}
+			convert_numeric(data, point->dim, converted_buffer(point));
 			break;
 
 		case CT_ARG_INT4_ARRAY:
-			{
-				double	   *x = converted_buffer(point);
-
-				for (int i = 0; i < point->dim; i++)
-				{
-					int32		element;
-
-					memcpy(&element, data + i * sizeof(element), sizeof(element));
-					x[i] = (double) element;
-				}
-				point->f64 = x;
-			}
-			break;
-
 		case CT_ARG_INT8_ARRAY:
-			{
-				double	   *x = converted_buffer(point);
-
-				for (int i = 0; i < point->dim; i++)
-				{
-					int64		element;
-
-					memcpy(&element, data + i * sizeof(element), sizeof(element));
-					x[i] = (double) element;
-				}
-				point->f64 = x;
-			}
+			convert_integers(data, type, point->dim, converted_buffer(point));
 			break;
 
 		case CT_ARG_POINT:
@@ -211,14 +183,13 @@ ct_point_f64(CtPointRef *point)
 
 		for (int i = 0; i < point->dim; i++)
 			x[i] = f32_at(point->f32, i);
-		point->f64 = x;
 	}
 	else if ((uintptr_t) point->f64 % sizeof(double) != 0)
 	{
+		const char *unaligned = (const char *) point->f64;
 		double	   *x = converted_buffer(point);
 
-		memcpy(x, (const char *) point->f64, sizeof(double) * point->dim);
-		point->f64 = x;
+		memcpy(x, unaligned, sizeof(double) * point->dim);
 	}
 
 	return point->f64;
@@ -491,17 +462,45 @@ null_element(int i)
 			 errhint("Use finite coordinates, or NULL for a point that is not known.")));
 }
 
-/* Room for the coordinates of a point that cannot be used as they lie. */
+/*
+ * Room for the coordinates of a point that cannot be used as they lie, where f64
+ * points to from now on.
+ */
 static double *
 converted_buffer(CtPointRef *point)
 {
-	if (point->dim <= CT_POINT_INLINE_DIMS)
-		return point->inline_f64;
+	double	   *buffer = point->inline_f64;
 
-	Assert(point->converted == NULL);
-	point->converted = (double *) palloc(point->dim * sizeof(double));
+	if (point->dim > CT_POINT_INLINE_DIMS)
+	{
+		Assert(point->converted == NULL);
+		buffer = palloc(point->dim * sizeof(double));
+		point->converted = buffer;
+	}
+	point->f64 = buffer;
+	return buffer;
+}
 
-	return point->converted;
+/* Convert elements of integer or bigint. */
+static void
+convert_integers(const char *data, CtArgType type, int n, double *out)
+{
+	for (int i = 0; i < n; i++)
+	{
+		int32		i4;
+		int64		i8;
+
+		if (type == CT_ARG_INT4_ARRAY)
+		{
+			memcpy(&i4, data + i * sizeof(i4), sizeof(i4));
+			out[i] = (double) i4;
+		}
+		else
+		{
+			memcpy(&i8, data + i * sizeof(i8), sizeof(i8));
+			out[i] = (double) i8;
+		}
+	}
 }
 
 /*
