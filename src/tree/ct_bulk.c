@@ -186,7 +186,10 @@ grow(CtBulk *bulk)
 	}
 }
 
-/* Takes a row in the form in which it arrives.  There must be room. */
+/*
+ * Takes a row in the form in which it arrives, aligned or not.  There must be
+ * room.
+ */
 void
 ct_bulk_store(CtBulk *bulk, const char *vector, const ItemPointerData *tid)
 {
@@ -201,12 +204,12 @@ ct_bulk_store(CtBulk *bulk, const char *vector, const ItemPointerData *tid)
 		memcpy(bulk->vectors + row * bulk->arriving, vector, bulk->arriving);
 	else if (bulk->element_size == sizeof(double))
 		for (int j = 0; j < dims; j++)
-			((double *) bulk->columns)[j * bulk->size + row] =
-				((const double *) vector)[j];
+			memcpy((double *) bulk->columns + j * bulk->size + row,
+				   vector + j * sizeof(double), sizeof(double));
 	else
 		for (int j = 0; j < dims; j++)
-			((float *) bulk->columns)[j * bulk->size + row] =
-				((const float *) vector)[j];
+			memcpy((float *) bulk->columns + j * bulk->size + row,
+				   vector + j * sizeof(float), sizeof(float));
 }
 
 static void
