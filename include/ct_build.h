@@ -18,6 +18,7 @@
 #include "nodes/execnodes.h"
 
 #include "ct_am.h"
+#include "ct_gather.h"
 
 /* Where rows go. */
 typedef struct CtRowSink
@@ -28,6 +29,10 @@ typedef struct CtRowSink
 	 */
 	void		(*take) (struct CtRowSink *sink, int dims, const void *vector,
 						 ItemPointer tid);
+
+	/* Takes points that several processes have read, likewise. */
+	void		(*take_runs) (struct CtRowSink *sink, int dims, int nruns,
+							  const CtGatherRun *runs);
 
 	double		expected;		/* rows, if that is known, else 0 */
 } CtRowSink;

@@ -24,8 +24,26 @@ typedef enum CtGatherKind
 	CT_GATHER_NULLS
 } CtGatherKind;
 
+/*
+ * Records in memory whose rows follow each other in the table.  A record is a
+ * vector and the row's TID behind it.
+ */
+typedef struct CtGatherRun
+{
+	const char *records;
+	size_t		first;			/* records in the runs before this one */
+	size_t		n;
+} CtGatherRun;
+
 typedef struct CtGatherWriter CtGatherWriter;
 typedef struct CtGatherReader CtGatherReader;
+
+/* Bytes of a record. */
+static inline size_t
+ct_gather_record_bytes(size_t vector_bytes)
+{
+	return MAXALIGN(vector_bytes + sizeof(ItemPointerData));
+}
 
 extern CtGatherWriter *ct_gather_create(FileSet *files, CtGatherKind kind,
 										int process);
@@ -36,8 +54,7 @@ extern uint64 ct_gather_export(CtGatherWriter *writer);
 extern CtGatherReader *ct_gather_open(FileSet *files, CtGatherKind kind,
 									  int nprocesses, const uint64 *rows,
 									  size_t vector_bytes);
-extern const char *ct_gather_next(CtGatherReader *reader,
-								  ItemPointerData *tid);
+extern int	ct_gather_next(CtGatherReader *reader, const CtGatherRun **runs);
 extern void ct_gather_close(CtGatherReader *reader);
 
 #endif							/* CT_GATHER_H */

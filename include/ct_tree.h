@@ -13,6 +13,7 @@
 #ifndef CT_TREE_H
 #define CT_TREE_H
 
+#include "ct_gather.h"
 #include "ct_page.h"
 
 /* counters of one scan */
@@ -192,6 +193,8 @@ extern CtBulk *ct_bulk_begin(CtIndex *index, Size memory, int nworkers,
 							 double expected, bool even);
 extern void ct_bulk_add(CtBulk *bulk, const void *vector,
 						const ItemPointerData *tid);
+extern void ct_bulk_add_runs(CtBulk *bulk, int nruns,
+							 const CtGatherRun *runs);
 extern void ct_bulk_finish(CtBulk *bulk, void (*phase) (int));
 
 /* ct_vacuum.c */

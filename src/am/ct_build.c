@@ -184,18 +184,12 @@ ct_build_read(CtTableReader *reader, TableScanDesc scan)
 
 /* -------- building -------- */
 
+/* A point of this dimension is about to come: checks it, or settles it. */
 static void
-take_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
+expect_dims(BuildState *state, int dims)
 {
-	BuildState *state = (BuildState *) sink;
 	CtIndex    *index = state->index;
 
-	if (dims == 0)
-	{
-		ct_nulls_insert(index, tid);
-		state->nulls++;
-		return;
-	}
 	if (index->meta.dims == 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state->context);
@@ -203,14 +197,38 @@ take_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
 		ct_check_dims(index, dims);
 		ct_meta_set_dims(index, dims);
 		state->bulk = ct_bulk_begin(index, maintenance_work_mem * (Size) 1024,
-									state->nworkers, sink->expected,
+									state->nworkers, state->sink.expected,
 									!ct_option_nets(index->rel));
 		MemoryContextSwitchTo(old);
 	}
 	if (dims != index->meta.dims)
 		ct_dims_mismatch(index->meta.dims, dims);
+}
+
+static void
+take_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
+{
+	BuildState *state = (BuildState *) sink;
+
+	if (dims == 0)
+	{
+		ct_nulls_insert(state->index, tid);
+		state->nulls++;
+		return;
+	}
+	expect_dims(state, dims);
 	ct_bulk_add(state->bulk, vector, tid);
 	state->rows++;
+}
+
+static void
+take_runs(CtRowSink *sink, int dims, int nruns, const CtGatherRun *runs)
+{
+	BuildState *state = (BuildState *) sink;
+
+	expect_dims(state, dims);
+	ct_bulk_add_runs(state->bulk, nruns, runs);
+	state->rows += runs[nruns - 1].first + runs[nruns - 1].n;
 }
 
 /* Reads the table without other processes. */
@@ -243,6 +261,7 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 			 RelationGetRelationName(rel));
 
 	state.sink.take = take_row;
+	state.sink.take_runs = take_runs;
 	state.sink.expected = Max(heap->rd_rel->reltuples, 0.0);
 	state.context = AllocSetContextCreate(CurrentMemoryContext,
 										  "Cover tree build context",

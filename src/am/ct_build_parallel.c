@@ -38,7 +38,6 @@
 #include "utils/wait_event.h"
 
 #include "ct_build.h"
-#include "ct_gather.h"
 #include "ct_tree.h"
 
 #define KEY_SHARED		UINT64CONST(0xC711000000000001)
@@ -309,36 +308,50 @@ make_context(Relation heap, Relation rel, bool concurrent, bool log,
 	return context;
 }
 
+/* Opens the files of one kind that all processes have written. */
+static CtGatherReader *
+open_files(BuildShared *shared, int nprocesses, CtGatherKind kind,
+		   size_t vector_bytes)
+{
+	uint64	   *counts = palloc(sizeof(uint64) * nprocesses);
+	CtGatherReader *reader;
+
+	for (int p = 0; p < nprocesses; p++)
+		counts[p] = kind == CT_GATHER_ROWS ? shared->outcomes[p].points :
+			shared->outcomes[p].nulls;
+	reader = ct_gather_open(&shared->files.fs, kind, nprocesses, counts,
+							vector_bytes);
+	pfree(counts);
+	return reader;
+}
+
 /* Hands what all processes have written to the sink, points first. */
 static void
 merge(BuildShared *shared, int nprocesses, const CtOpclass *opclass,
 	  CtRowSink *sink)
 {
-	uint64	   *counts = palloc(sizeof(uint64) * nprocesses);
 	int			dims = pg_atomic_read_u32(&shared->dims);
-	size_t		vector_bytes = bytes_of_point(opclass, dims);
+	CtGatherReader *reader;
+	const CtGatherRun *runs;
+	int			nruns;
 
 	sink->expected = 0.0;
 	for (int p = 0; p < nprocesses; p++)
 		sink->expected += shared->outcomes[p].points;
 
-	for (int kind = CT_GATHER_ROWS; kind <= CT_GATHER_NULLS; kind++)
-	{
-		bool		points = kind == CT_GATHER_ROWS;
-		CtGatherReader *reader;
-		ItemPointerData tid;
-		const char *vector;
+	reader = open_files(shared, nprocesses, CT_GATHER_ROWS,
+						bytes_of_point(opclass, dims));
+	while ((nruns = ct_gather_next(reader, &runs)) > 0)
+		sink->take_runs(sink, dims, nruns, runs);
+	ct_gather_close(reader);
 
-		for (int p = 0; p < nprocesses; p++)
-			counts[p] = points ? shared->outcomes[p].points :
-				shared->outcomes[p].nulls;
-		reader = ct_gather_open(&shared->files.fs, kind, nprocesses, counts,
-								points ? vector_bytes : 0);
-		while ((vector = ct_gather_next(reader, &tid)) != NULL)
-			sink->take(sink, points ? dims : 0, vector, &tid);
-		ct_gather_close(reader);
-	}
-	pfree(counts);
+	reader = open_files(shared, nprocesses, CT_GATHER_NULLS, 0);
+	while ((nruns = ct_gather_next(reader, &runs)) > 0)
+		for (int r = 0; r < nruns; r++)
+			for (size_t i = 0; i < runs[r].n; i++)
+				sink->take(sink, 0, NULL, (ItemPointer)
+						   (runs[r].records + i * ct_gather_record_bytes(0)));
+	ct_gather_close(reader);
 }
 
 /* Adds what the workers did to this process's own counters. */

@@ -42,6 +42,9 @@
 #define EXPAND_BATCH	16384
 #define EXPAND_BLOCK	256
 
+/* rows that other processes have read, taken by one thread at once */
+#define STORE_BLOCK		4096
+
 /* memory touched by one thread at once, and no more than a page of it */
 #define TOUCH_BLOCK		1048576
 #define TOUCH_STEP		4096
@@ -141,12 +144,25 @@ touch(const CtBulk *bulk, char *memory, size_t bytes)
 			memory[at] = 0;
 }
 
+/*
+ * Memory of the tree for many rows, nearly all of which will be used.  Large
+ * pages save most of the kernel's work of providing it, and of the processor's
+ * of finding rows that are reordered.
+ */
+static void *
+allocate_rows(const CtBulk *bulk, Size bytes)
+{
+	void	   *memory = MemoryContextAllocHuge(bulk->tree_context, bytes);
+
+	ct_prefer_large_pages(memory, bytes);
+	return memory;
+}
+
 /* Makes room for size rows, of which there are none yet. */
 void
 ct_bulk_start(CtBulk *bulk, size_t size)
 {
-	char	   *rows = MemoryContextAllocHuge(bulk->tree_context,
-											  size * bulk->arriving);
+	char	   *rows = allocate_rows(bulk, size * bulk->arriving);
 
 	bulk->n = 0;
 	bulk->size = size;
@@ -156,8 +172,7 @@ ct_bulk_start(CtBulk *bulk, size_t size)
 		bulk->vectors = rows;
 	else
 		bulk->columns = rows;
-	bulk->tids = MemoryContextAllocHuge(bulk->tree_context,
-										size * sizeof(ItemPointerData));
+	bulk->tids = allocate_rows(bulk, size * sizeof(ItemPointerData));
 	touch(bulk, rows, size * bulk->arriving);
 	touch(bulk, (char *) bulk->tids, size * sizeof(ItemPointerData));
 }
@@ -187,13 +202,13 @@ grow(CtBulk *bulk)
 }
 
 /*
- * Takes a row in the form in which it arrives, aligned or not.  There must be
- * room.
+ * Puts a row, in the form in which it arrives, aligned or not, to its place.  In
+ * any thread.
  */
-void
-ct_bulk_store(CtBulk *bulk, const char *vector, const ItemPointerData *tid)
+static void
+store_row(const CtBulk *bulk, size_t row, const char *vector,
+		  const ItemPointerData *tid)
 {
-	size_t		row = bulk->n++;
 	int			dims = bulk->index->meta.dims;
 
 	bulk->tids[row] = *tid;
@@ -210,6 +225,13 @@ ct_bulk_store(CtBulk *bulk, const char *vector, const ItemPointerData *tid)
 		for (int j = 0; j < dims; j++)
 			memcpy((float *) bulk->columns + j * bulk->size + row,
 				   vector + j * sizeof(float), sizeof(float));
+}
+
+/* Takes a row in the form in which it arrives.  There must be room. */
+void
+ct_bulk_store(CtBulk *bulk, const char *vector, const ItemPointerData *tid)
+{
+	store_row(bulk, bulk->n++, vector, tid);
 }
 
 static void
@@ -337,6 +359,65 @@ ct_bulk_add(CtBulk *bulk, const void *vector, const ItemPointerData *tid)
 	ct_bulk_store(bulk, vector, tid);
 }
 
+/* Puts rows [from, to) of runs to their places, in any thread. */
+static void
+store_runs(const CtBulk *bulk, const CtGatherRun *runs, int nruns,
+		   size_t from, size_t to)
+{
+	size_t		record_bytes = ct_gather_record_bytes(bulk->arriving);
+	int			low = 0;
+	int			high = nruns - 1;
+
+	/* the run of the first of them */
+	while (low < high)
+	{
+		int			middle = low + (high - low + 1) / 2;
+
+		if (runs[middle].first <= from)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	for (const CtGatherRun *run = &runs[low]; from < to; run++)
+	{
+		size_t		end = Min(run->first + run->n, to);
+
+		for (; from < end; from++)
+		{
+			const char *record = run->records +
+				(from - run->first) * record_bytes;
+
+			store_row(bulk, bulk->n + from, record, (const ItemPointerData *)
+					  (record + bulk->arriving));
+		}
+	}
+}
+
+/* Adds rows that several processes have read; all threads take part. */
+void
+ct_bulk_add_runs(CtBulk *bulk, int nruns, const CtGatherRun *runs)
+{
+	size_t		n = runs[nruns - 1].first + runs[nruns - 1].n;
+	size_t		record_bytes = ct_gather_record_bytes(bulk->arriving);
+
+	if (bulk->spool || bulk->n + n > bulk->size)
+	{
+		for (int r = 0; r < nruns; r++)
+			for (size_t i = 0; i < runs[r].n; i++)
+			{
+				const char *record = runs[r].records + i * record_bytes;
+
+				ct_bulk_add(bulk, record, (const ItemPointerData *)
+							(record + bulk->arriving));
+			}
+		return;
+	}
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+	for (size_t from = 0; from < n; from += STORE_BLOCK)
+		store_runs(bulk, runs, nruns, from, Min(from + STORE_BLOCK, n));
+	bulk->n += n;
+}
+
 /* -------- ranges of rows -------- */
 
 /* The space whose distances shape the tree, for rows as they are stored. */
@@ -429,13 +510,12 @@ start_tree(CtBulk *bulk)
 {
 	size_t		n = bulk->n;
 	double	   *query = palloc(sizeof(double) * bulk->index->point_size);
-	MemoryContext context = bulk->tree_context;
 
-	bulk->order = MemoryContextAllocHuge(context, n * sizeof(uint32));
-	bulk->target = MemoryContextAllocHuge(context, n * sizeof(uint32));
-	bulk->dist = MemoryContextAllocHuge(context, n * sizeof(double));
-	bulk->scratch = MemoryContextAllocHuge(context, n * sizeof(double));
-	bulk->owner = MemoryContextAllocHuge(context, n * sizeof(uint16));
+	bulk->order = allocate_rows(bulk, n * sizeof(uint32));
+	bulk->target = allocate_rows(bulk, n * sizeof(uint32));
+	bulk->dist = allocate_rows(bulk, n * sizeof(double));
+	bulk->scratch = allocate_rows(bulk, n * sizeof(double));
+	bulk->owner = allocate_rows(bulk, n * sizeof(uint16));
 	ct_range_start(bulk, query);
 	pfree(query);
 }
@@ -462,8 +542,7 @@ expand_rows(CtBulk *bulk)
 	size_t		work_size = ct_model_work_size(model) + 8;
 	double		least = model->variance + model->nugget;
 
-	records = MemoryContextAllocHuge(bulk->tree_context, n * index->vector_bytes);
-	ct_prefer_large_pages(records, n * index->vector_bytes);
+	records = allocate_rows(bulk, n * index->vector_bytes);
 	work = MemoryContextAllocHuge(bulk->tree_context,
 								  sizeof(double) * work_size * bulk->nthreads);
 	for (size_t from = 0; from < n; from += EXPAND_BATCH)

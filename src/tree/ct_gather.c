@@ -11,8 +11,12 @@
  * gives the rows in the order in which a single process would have read
  * them, whoever read which.
  *
- * A record is a vector and the row's TID.  Neither writing nor reading takes
- * more memory than a buffer a file.
+ * Merging does not touch rows: it tells which runs of them, in memory, come
+ * one after the other, and who takes the rows may have threads do so.
+ *
+ * Files are written and read in large pieces, by the server's calls for plain
+ * files; those for buffered ones pass everything on a page at a time, at twice
+ * the cost.
  *
  * IDENTIFICATION
  *	  src/tree/ct_gather.c
@@ -23,33 +27,42 @@
 
 #include <fcntl.h>
 
-#include "storage/buffile.h"
+#include "storage/fd.h"
+#include "utils/wait_event.h"
 
 #include "ct_gather.h"
 
-/* bytes of a file read at once, at least one record */
-#define READ_BYTES	(4 * BLCKSZ)
+/* bytes of a file in memory, at least one record: in who writes and who reads */
+#define WRITE_BYTES	(16 * BLCKSZ)
+#define READ_BYTES	(64 * BLCKSZ)
+
+/* a file, and where in it comes what is written or read next */
+typedef struct Position
+{
+	File		file;
+	off_t		offset;
+} Position;
 
 struct CtGatherWriter
 {
 	FileSet    *files;
 	CtGatherKind kind;
 	int			process;
-	BufFile    *file;			/* NULL before the first row */
-	char	   *record;
+	Position	at;
+	char	   *records;		/* not yet written; NULL before the first row */
 	size_t		record_bytes;
-	uint64		n;
+	size_t		room;			/* records in memory */
+	uint64		n;				/* rows in all */
 };
 
 /* the rows of one process that have not been merged yet */
 typedef struct Stream
 {
-	BufFile    *file;
+	Position	from;
 	uint64		waiting;		/* rows still to be read from the file */
 	char	   *records;
 	size_t		n;				/* of them in memory */
 	size_t		at;				/* the first of them that is not merged */
-	BlockNumber block;			/* its block; invalid at the end */
 } Stream;
 
 struct CtGatherReader
@@ -59,15 +72,10 @@ struct CtGatherReader
 	size_t		room;			/* records of a stream in memory */
 	int			nstreams;
 	Stream	   *streams;
-	Stream	   *current;
-	BlockNumber next_block;		/* least one of the other streams */
+	CtGatherRun *runs;
+	int			nruns;
+	int			runs_size;
 };
-
-static size_t
-record_bytes(size_t vector_bytes)
-{
-	return MAXALIGN(vector_bytes + sizeof(ItemPointerData));
-}
 
 static void
 file_name(char *name, CtGatherKind kind, int process)
@@ -94,9 +102,33 @@ start_file(CtGatherWriter *writer, size_t vector_bytes)
 	char		name[MAXPGPATH];
 
 	file_name(name, writer->kind, writer->process);
-	writer->file = BufFileCreateFileSet(writer->files, name);
-	writer->record_bytes = record_bytes(vector_bytes);
-	writer->record = palloc0(writer->record_bytes);
+	writer->at.file = FileSetCreate(writer->files, name);
+	writer->record_bytes = ct_gather_record_bytes(vector_bytes);
+	writer->room = Max(WRITE_BYTES / writer->record_bytes, 1);
+	writer->records = palloc0(writer->room * writer->record_bytes);
+}
+
+/* Writes n records, those in memory. */
+static void
+write_records(CtGatherWriter *writer, size_t n)
+{
+	const char *from = writer->records;
+	size_t		left = n * writer->record_bytes;
+
+	while (left > 0)
+	{
+		int			bytes = FileWrite(writer->at.file, (char *) from, left,
+									  writer->at.offset,
+									  WAIT_EVENT_BUFFILE_WRITE);
+
+		if (bytes <= 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not write to temporary file of an index build: %m")));
+		writer->at.offset += bytes;
+		from += bytes;
+		left -= bytes;
+	}
 }
 
 /* Adds a row.  All vectors have the same size; those of NULLs have none. */
@@ -104,14 +136,18 @@ void
 ct_gather_add(CtGatherWriter *writer, const void *vector, size_t vector_bytes,
 			  const ItemPointerData *tid)
 {
-	if (writer->file == NULL)
+	char	   *record;
+
+	if (writer->records == NULL)
 		start_file(writer, vector_bytes);
-	Assert(writer->record_bytes == record_bytes(vector_bytes));
+	Assert(writer->record_bytes == ct_gather_record_bytes(vector_bytes));
+	record = writer->records +
+		writer->n % writer->room * writer->record_bytes;
 	if (vector_bytes > 0)
-		memcpy(writer->record, vector, vector_bytes);
-	memcpy(writer->record + vector_bytes, tid, sizeof(ItemPointerData));
-	BufFileWrite(writer->file, writer->record, writer->record_bytes);
-	writer->n++;
+		memcpy(record, vector, vector_bytes);
+	memcpy(record + vector_bytes, tid, sizeof(ItemPointerData));
+	if (++writer->n % writer->room == 0)
+		write_records(writer, writer->room);
 }
 
 /*
@@ -123,44 +159,51 @@ ct_gather_export(CtGatherWriter *writer)
 {
 	uint64		n = writer->n;
 
-	if (writer->file)
+	if (writer->records)
 	{
-		BufFileExportFileSet(writer->file);
-		BufFileClose(writer->file);
-		pfree(writer->record);
+		write_records(writer, n % writer->room);
+		FileClose(writer->at.file);
+		pfree(writer->records);
 	}
 	pfree(writer);
 	return n;
 }
 
-/* Goes on to the next row of a stream, if there is one. */
+/* Reads rows of a stream of which none is in memory, if there are more. */
 static void
-advance(CtGatherReader *reader, Stream *stream)
+fill_stream(CtGatherReader *reader, Stream *stream)
 {
-	const char *record;
+	size_t		n = Min(reader->room, stream->waiting);
+	size_t		left = n * reader->record_bytes;
+	char	   *to = stream->records;
 
-	if (stream->at == stream->n)
+	while (left > 0)
 	{
-		size_t		n = Min(reader->room, stream->waiting);
-		size_t		bytes = n * reader->record_bytes;
+		int			bytes = FileRead(stream->from.file, to, left,
+									 stream->from.offset,
+									 WAIT_EVENT_BUFFILE_READ);
 
-		CHECK_FOR_INTERRUPTS();
-		stream->at = 0;
-		stream->n = n;
-		stream->waiting -= n;
-		if (n == 0)
-		{
-			stream->block = InvalidBlockNumber;
-			return;
-		}
-		if (BufFileRead(stream->file, stream->records, bytes) != bytes)
+		if (bytes <= 0)
 			ereport(ERROR,
 					(errcode_for_file_access(),
 					 errmsg("could not read from temporary file of an index build")));
+		stream->from.offset += bytes;
+		to += bytes;
+		left -= bytes;
 	}
-	record = stream->records + stream->at * reader->record_bytes;
-	stream->block = ItemPointerGetBlockNumberNoCheck((ItemPointer)
-													 (record + reader->vector_bytes));
+	stream->at = 0;
+	stream->n = n;
+	stream->waiting -= n;
+}
+
+/* The block of a row in memory. */
+static BlockNumber
+block_of(const CtGatherReader *reader, const Stream *stream, size_t row)
+{
+	const char *record = stream->records + row * reader->record_bytes;
+
+	return ItemPointerGetBlockNumberNoCheck((ItemPointer)
+											(record + reader->vector_bytes));
 }
 
 /* Opens the files of all processes, of which rows[] tells the length. */
@@ -172,7 +215,7 @@ ct_gather_open(FileSet *files, CtGatherKind kind, int nprocesses,
 	char		name[MAXPGPATH];
 
 	reader->vector_bytes = vector_bytes;
-	reader->record_bytes = record_bytes(vector_bytes);
+	reader->record_bytes = ct_gather_record_bytes(vector_bytes);
 	reader->room = Max(READ_BYTES / reader->record_bytes, 1);
 	reader->streams = palloc0(sizeof(Stream) * nprocesses);
 	for (int p = 0; p < nprocesses; p++)
@@ -182,63 +225,119 @@ ct_gather_open(FileSet *files, CtGatherKind kind, int nprocesses,
 		if (rows[p] == 0)
 			continue;
 		file_name(name, kind, p);
-		stream->file = BufFileOpenFileSet(files, name, O_RDONLY, false);
+		stream->from.file = FileSetOpen(files, name, O_RDONLY);
+		if (stream->from.file <= 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not open temporary file \"%s\" of an index build: %m",
+							name)));
 		stream->waiting = rows[p];
 		stream->records = palloc(reader->room * reader->record_bytes);
-		advance(reader, stream);
 		reader->nstreams++;
 	}
 	return reader;
 }
 
-/* Turns to the stream with the least block. */
-static void
-choose_stream(CtGatherReader *reader)
+/*
+ * The stream that goes on with the least block, or NULL if none goes on.
+ * *limit: the least block of the others.  All streams have rows in memory
+ * as long as they have any.
+ */
+static Stream *
+choose_stream(const CtGatherReader *reader, BlockNumber *limit)
 {
 	Stream	   *least = NULL;
+	BlockNumber least_block = InvalidBlockNumber;
 
-	reader->next_block = InvalidBlockNumber;
+	*limit = InvalidBlockNumber;
 	for (int s = 0; s < reader->nstreams; s++)
 	{
 		Stream	   *stream = &reader->streams[s];
+		BlockNumber block;
 
-		if (least == NULL || stream->block < least->block)
+		if (stream->at == stream->n)
+			continue;
+		block = block_of(reader, stream, stream->at);
+		if (least == NULL || block < least_block)
 		{
-			reader->next_block = least ? least->block : InvalidBlockNumber;
+			*limit = least_block;
 			least = stream;
+			least_block = block;
 		}
 		else
-			reader->next_block = Min(reader->next_block, stream->block);
+			*limit = Min(*limit, block);
 	}
-	reader->current = least;
+	return least;
+}
+
+/* The first row in memory, after the one to be merged next, from block on. */
+static size_t
+find_block(const CtGatherReader *reader, const Stream *stream,
+		   BlockNumber block)
+{
+	size_t		low = stream->at + 1;
+	size_t		high = stream->n;
+
+	while (low < high)
+	{
+		size_t		middle = low + (high - low) / 2;
+
+		if (block_of(reader, stream, middle) < block)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void
+add_run(CtGatherReader *reader, const char *records, size_t n)
+{
+	CtGatherRun *run;
+
+	if (reader->nruns == reader->runs_size)
+	{
+		reader->runs_size = Max(2 * reader->runs_size, 16);
+		reader->runs = reader->runs ?
+			repalloc_huge(reader->runs,
+						  sizeof(CtGatherRun) * reader->runs_size) :
+			palloc(sizeof(CtGatherRun) * reader->runs_size);
+	}
+	run = &reader->runs[reader->nruns];
+	run->records = records;
+	run->first = reader->nruns > 0 ? run[-1].first + run[-1].n : 0;
+	run->n = n;
+	reader->nruns++;
 }
 
 /*
- * The next row in the order of the table: its vector, which stays until the
- * next call, and its TID.  NULL when there are no more.
+ * The next rows in the order of the table.  Returns how many runs they are, 0
+ * when there are no more; the runs stay until the next call.  It ends where a
+ * file has to be read from.
  */
-const char *
-ct_gather_next(CtGatherReader *reader, ItemPointerData *tid)
+int
+ct_gather_next(CtGatherReader *reader, const CtGatherRun **runs)
 {
-	Stream	   *stream = reader->current;
-	const char *record;
+	Stream	   *stream;
+	BlockNumber limit;
 
-	if (stream)
+	CHECK_FOR_INTERRUPTS();
+	for (int s = 0; s < reader->nstreams; s++)
+		if (reader->streams[s].at == reader->streams[s].n)
+			fill_stream(reader, &reader->streams[s]);
+	reader->nruns = 0;
+	while ((stream = choose_stream(reader, &limit)) != NULL)
 	{
-		stream->at++;
-		advance(reader, stream);
+		size_t		end = find_block(reader, stream, limit);
+
+		add_run(reader, stream->records + stream->at * reader->record_bytes,
+				end - stream->at);
+		stream->at = end;
+		if (end == stream->n && stream->waiting > 0)
+			break;
 	}
-	if (stream == NULL || stream->block > reader->next_block ||
-		stream->block == InvalidBlockNumber)
-	{
-		choose_stream(reader);
-		stream = reader->current;
-		if (stream == NULL || stream->block == InvalidBlockNumber)
-			return NULL;
-	}
-	record = stream->records + stream->at * reader->record_bytes;
-	memcpy(tid, record + reader->vector_bytes, sizeof(ItemPointerData));
-	return record;
+	*runs = reader->runs;
+	return reader->nruns;
 }
 
 void
@@ -246,9 +345,11 @@ ct_gather_close(CtGatherReader *reader)
 {
 	for (int s = 0; s < reader->nstreams; s++)
 	{
-		BufFileClose(reader->streams[s].file);
+		FileClose(reader->streams[s].from.file);
 		pfree(reader->streams[s].records);
 	}
+	if (reader->runs)
+		pfree(reader->runs);
 	pfree(reader->streams);
 	pfree(reader);
 }

@@ -20,6 +20,7 @@
 
 #include "utils/memutils.h"
 
+#include "ct_gather.h"
 #include "ct_spool.h"
 
 /* An extent has about extent_bytes, and room for one record at least. */
@@ -30,7 +31,7 @@ ct_spool_create(size_t vector_bytes, size_t extent_bytes)
 
 	spool->context = CurrentMemoryContext;
 	spool->vector_bytes = vector_bytes;
-	spool->record_bytes = MAXALIGN(vector_bytes + sizeof(ItemPointerData));
+	spool->record_bytes = ct_gather_record_bytes(vector_bytes);
 	extent_bytes = Max(extent_bytes, spool->record_bytes);
 	spool->extent_bytes = TYPEALIGN(BLCKSZ, extent_bytes);
 	spool->extent_rows = spool->extent_bytes / spool->record_bytes;
