@@ -135,6 +135,8 @@ extern void ct_range_distances(const CtBulk *bulk, const double *query,
 							   size_t first, size_t n, bool by_place,
 							   double *dist);
 extern void ct_range_start(CtBulk *bulk, double *query);
+extern void ct_range_measure(CtBulk *bulk, size_t first, size_t n,
+							 double *query, bool shared);
 extern size_t ct_range_add_pivot(CtBulk *bulk, size_t first, size_t n,
 								 int number, size_t pivot, double *query,
 								 bool shared, bool by_place);

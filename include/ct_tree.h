@@ -106,8 +106,8 @@ typedef struct CtColumns
 } CtColumns;
 
 /* ct_halve.c */
-extern void ct_halve(const CtColumns *columns, uint32 *rows, size_t n,
-					 int nparts, int nthreads, uint16 *owner,
+extern void ct_halve(const CtColumns *columns, uint32 *rows, uint32 *scratch,
+					 size_t n, int nparts, int nthreads, uint16 *owner,
 					 uint32 *pivots);
 
 extern int	ct_halving_dims(const CtIndex *index);
@@ -196,6 +196,7 @@ extern void ct_bulk_add(CtBulk *bulk, const void *vector,
 extern void ct_bulk_add_runs(CtBulk *bulk, int nruns,
 							 const CtGatherRun *runs);
 extern void ct_bulk_finish(CtBulk *bulk, void (*phase) (int));
+extern void ct_bulk_end(CtBulk *bulk);
 
 /* ct_vacuum.c */
 typedef bool (*CtDeadCallback) (ItemPointer tid, void *state);

@@ -291,11 +291,14 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 			state.index->page_written_arg = parallel;
 		}
 		ct_bulk_finish(state.bulk, report_phase);
+		state.index->page_written = NULL;
+		if (parallel)
+			ct_parallel_complete(parallel);
+		ct_bulk_end(state.bulk);
 		MemoryContextSwitchTo(old);
 	}
 	ct_meta_update_counts(state.index, state.rows, state.nulls, 0, 0);
 	report_phase(CT_PHASE_LOG);
-	state.index->page_written = NULL;
 	if (parallel)
 		logged = ct_parallel_end(parallel);
 	ct_log_build(state.index, logged);

@@ -46,8 +46,14 @@
 #define KEY_WAL			UINT64CONST(0xC711000000000004)
 #define KEY_BUFFERS		UINT64CONST(0xC711000000000005)
 
-/* pages that are logged at once, at least, while others are still written */
-#define LOG_BATCH		128
+/*
+ * Pages that are logged at once while others are still written, and how many
+ * come before the first such batch.  Smaller ones would often wake the worker,
+ * on the leader's processor as likely as not, and have it run there instead of
+ * the leader.
+ */
+#define LOG_BATCH		512
+#define LOG_FIRST		128
 
 /* what one process has read; the leader looks when all have done so */
 typedef struct Outcome
@@ -186,7 +192,7 @@ log_pages(BuildShared *shared, Relation rel)
 
 		pg_read_barrier();
 		written = pg_atomic_read_u32(&shared->written);
-		if (written >= logged + LOG_BATCH)
+		if (written > logged)
 		{
 			ct_log_pages(rel, logged, written);
 			logged = written;
@@ -443,9 +449,18 @@ ct_parallel_page_written(void *arg, BlockNumber block)
 {
 	CtParallelBuild *build = arg;
 
-	if (block % LOG_BATCH != 0)
+	if (block % LOG_BATCH != LOG_FIRST)
 		return;
 	pg_atomic_write_u32(&build->shared->written, block + 1);
+	ConditionVariableBroadcast(&build->shared->changed);
+}
+
+/* Tells that there are no more pages to come, likewise; workers end. */
+void
+ct_parallel_complete(CtParallelBuild *build)
+{
+	pg_write_barrier();
+	pg_atomic_write_u32(&build->shared->complete, 1);
 	ConditionVariableBroadcast(&build->shared->changed);
 }
 
@@ -460,9 +475,7 @@ ct_parallel_end(CtParallelBuild *build)
 
 	if (build->context->nworkers_launched > 0)
 	{
-		pg_write_barrier();
-		pg_atomic_write_u32(&build->shared->complete, 1);
-		ConditionVariableBroadcast(&build->shared->changed);
+		ct_parallel_complete(build);
 		WaitForParallelWorkersToFinish(build->context);
 		add_usage(build->context);
 		logged = build->shared->logged;

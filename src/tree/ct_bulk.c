@@ -726,6 +726,13 @@ ct_bulk_finish(CtBulk *bulk, void (*phase) (int))
 		ct_pack_tree(pack, NULL);
 		ct_pack_end(pack);
 	}
+}
+
+/* Ends the threads and frees the rows. */
+void
+ct_bulk_end(CtBulk *bulk)
+{
 	ct_threads_stop();
 	ct_bulk_reset(bulk);
+	pfree(bulk);
 }

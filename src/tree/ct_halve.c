@@ -25,14 +25,28 @@
 #include "ct_tree.h"
 
 /* rows that tell where a part is, and how it extends */
-#define SAMPLE_ROWS		1024
+#define SAMPLE_ROWS		256
 
 /* halves of more rows than this are worth a task */
 #define TASK_ROWS		8192
 
+/*
+ * Of more than SELECT_MIN rows one out of SELECT_STRIDE is asked where the
+ * middle is, but at most SELECT_SAMPLE.
+ */
+#define SELECT_MIN		256
+#define SELECT_STRIDE	256
+#define SELECT_SAMPLE	1024
+
+/* more rows than this are divided in so many pieces, by all threads */
+#define PIECE_ROWS		65536
+#define PIECES			32
+
 typedef struct Halving
 {
 	const CtColumns *columns;
+	uint32	   *rows;			/* all of them */
+	uint32	   *scratch;		/* room for as many, or NULL */
 	uint16	   *owner;			/* result, by row */
 	uint32	   *pivots;			/* result, by part */
 	bool		shared;			/* several threads are at it */
@@ -64,7 +78,7 @@ swap(uint32 *a, uint32 *b)
  * selection; the pivot is the middle of three, for sorted input).
  */
 static void
-select_smallest(const Halving *halving, int j, uint32 *rows, size_t n, size_t k)
+select_of_few(const Halving *halving, int j, uint32 *rows, size_t n, size_t k)
 {
 	size_t		low = 0;
 	size_t		high = n - 1;
@@ -105,6 +119,195 @@ select_smallest(const Halving *halving, int j, uint32 *rows, size_t n, size_t k)
 		else
 			return;
 	}
+}
+
+static void
+sort_numbers(double *numbers, int n)
+{
+	static const int gaps[] = {301, 132, 57, 23, 10, 4, 1};
+
+	for (int g = 0; g < lengthof(gaps); g++)
+		for (int i = gaps[g]; i < n; i++)
+		{
+			double		number = numbers[i];
+			int			at = i;
+
+			for (; at >= gaps[g] && numbers[at - gaps[g]] > number;
+				 at -= gaps[g])
+				numbers[at] = numbers[at - gaps[g]];
+			numbers[at] = number;
+		}
+}
+
+/*
+ * Two coordinates of rows between which, if the sample does not deceive, lies
+ * that of the kth smallest of n rows, and few others.
+ */
+static void
+find_bracket(const Halving *halving, int j, const uint32 *rows, size_t n,
+			 size_t k, double *low, double *high)
+{
+	double		sample[SELECT_SAMPLE];
+	int			size = Min(n / SELECT_STRIDE + 32, SELECT_SAMPLE);
+	int			margin = sqrt(size) + 1;
+	int			middle = k * size / n;
+
+	for (int i = 0; i < size; i++)
+		sample[i] = coordinate(halving, j, rows[i * n / size]);
+	sort_numbers(sample, size);
+	*low = sample[Max(middle - margin, 0)];
+	*high = sample[Min(middle + margin, size - 1)];
+}
+
+/*
+ * Moves rows whose coordinate is less than a bound (or equal to it) to the
+ * front, and returns how many these are.  There is no branch to be foretold.
+ */
+static pg_attribute_always_inline size_t
+move_less(const char *column, bool f8, bool or_equal, uint32 *rows, size_t n,
+		  double bound)
+{
+	size_t		count = 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		uint32		row = rows[i];
+		double		x = f8 ? ((const double *) column)[row] :
+			((const float *) column)[row];
+
+		rows[i] = rows[count];
+		rows[count] = row;
+		count += or_equal ? x <= bound : x < bound;
+	}
+	return count;
+}
+
+/* The order of rows below, within and above the bounds: how many of each. */
+typedef struct Classes
+{
+	size_t		less;
+	size_t		within;
+	size_t		more;
+} Classes;
+
+static Classes
+classify_piece(const Halving *halving, int j, uint32 *rows, size_t n,
+			   double low, double high)
+{
+	const CtColumns *columns = halving->columns;
+	bool		f8 = columns->element == CT_ELEMENT_FLOAT8;
+	const char *column = columns->base +
+		j * columns->stride * (f8 ? sizeof(double) : sizeof(float));
+	Classes		classes;
+
+	if (f8)
+	{
+		classes.less = move_less(column, true, false, rows, n, low);
+		classes.within = move_less(column, true, true, rows + classes.less,
+								   n - classes.less, high);
+	}
+	else
+	{
+		classes.less = move_less(column, false, false, rows, n, low);
+		classes.within = move_less(column, false, true, rows + classes.less,
+								   n - classes.less, high);
+	}
+	classes.more = n - classes.less - classes.within;
+	return classes;
+}
+
+/* Where a piece of n rows begins. */
+static inline size_t
+piece_start(size_t n, int piece)
+{
+	return n / PIECES * piece + n % PIECES * piece / PIECES;
+}
+
+/* Orders many rows by class, in pieces, which are then put together. */
+static Classes
+classify_pieces(const Halving *halving, int j, uint32 *rows, size_t n,
+				double low, double high)
+{
+	uint32	   *scratch = halving->scratch + (rows - halving->rows);
+	Classes		pieces[PIECES];
+	Classes		at[PIECES];		/* where the rows of each go */
+	Classes		sum = {0};
+
+#pragma omp taskloop grainsize(1) shared(pieces) if (halving->shared)
+	for (int p = 0; p < PIECES; p++)
+	{
+		size_t		start = piece_start(n, p);
+
+		pieces[p] = classify_piece(halving, j, rows + start,
+								   piece_start(n, p + 1) - start, low, high);
+	}
+	for (int p = 0; p < PIECES; p++)
+	{
+		at[p] = sum;
+		sum.less += pieces[p].less;
+		sum.within += pieces[p].within;
+		sum.more += pieces[p].more;
+	}
+#pragma omp taskloop grainsize(1) shared(pieces, at, sum) if (halving->shared)
+	for (int p = 0; p < PIECES; p++)
+	{
+		const uint32 *from = rows + piece_start(n, p);
+
+		memcpy(scratch + at[p].less, from, sizeof(uint32) * pieces[p].less);
+		from += pieces[p].less;
+		memcpy(scratch + sum.less + at[p].within, from,
+			   sizeof(uint32) * pieces[p].within);
+		from += pieces[p].within;
+		memcpy(scratch + sum.less + sum.within + at[p].more, from,
+			   sizeof(uint32) * pieces[p].more);
+	}
+#pragma omp taskloop grainsize(1) if (halving->shared)
+	for (int p = 0; p < PIECES; p++)
+		memcpy(rows + piece_start(n, p), scratch + piece_start(n, p),
+			   sizeof(uint32) * (piece_start(n, p + 1) - piece_start(n, p)));
+	return sum;
+}
+
+/*
+ * Moves the rows with the k smallest coordinates to the front: by two bounds
+ * around the kth, which leave few rows between them (Floyd and Rivest 1975).
+ */
+static void
+select_smallest(const Halving *halving, int j, uint32 *rows, size_t n, size_t k)
+{
+	while (n > SELECT_MIN)
+	{
+		size_t		before = n;
+		double		low;
+		double		high;
+		Classes		classes;
+
+		find_bracket(halving, j, rows, n, k, &low, &high);
+		classes = halving->scratch && n > PIECE_ROWS ?
+			classify_pieces(halving, j, rows, n, low, high) :
+			classify_piece(halving, j, rows, n, low, high);
+		if (k <= classes.less)
+			n = classes.less;
+		else if (k <= classes.less + classes.within)
+		{
+			if (low == high)
+				return;
+			rows += classes.less;
+			k -= classes.less;
+			n = classes.within;
+		}
+		else
+		{
+			rows += n - classes.more;
+			k -= n - classes.more;
+			n = classes.more;
+		}
+		if (k == n)
+			return;
+		if (n > before / 2)
+			break;				/* so that there is an end */
+	}
+	select_of_few(halving, j, rows, n, k);
 }
 
 /*
@@ -201,15 +404,16 @@ halve(const Halving *halving, uint32 *rows, size_t n, int part, int nparts)
 
 /*
  * Divides n rows of columns into nparts <= n parts of equal size.  rows holds
- * their numbers and is reordered.  Fills owner[row] with the part of each, and
+ * their numbers and is reordered; scratch is NULL or has room for as many, so
+ * that several threads can be at the same rows.  Fills owner[row] with the part of each, and
  * pivots[] with a central row of each part.  The result does not depend on the
  * number of threads; one thread starts no others.
  */
 void
-ct_halve(const CtColumns *columns, uint32 *rows, size_t n, int nparts,
-		 int nthreads, uint16 *owner, uint32 *pivots)
+ct_halve(const CtColumns *columns, uint32 *rows, uint32 *scratch, size_t n,
+		 int nparts, int nthreads, uint16 *owner, uint32 *pivots)
 {
-	Halving		halving = {columns, owner, pivots, nthreads > 1};
+	Halving		halving = {columns, rows, scratch, owner, pivots, nthreads > 1};
 
 	if (!halving.shared)
 		halve(&halving, rows, n, 0, nparts);

@@ -104,6 +104,7 @@ typedef struct Opening
 	uint32	   *pivots;			/* by part; counted from the first row */
 	int		   *rank;			/* by part: place in the new order */
 	size_t	   *start;			/* by place */
+	double	   *radius;			/* by place */
 	double	   *work;			/* room for limit + 1 points */
 	int			level;			/* of new pivots */
 	int			flags;
@@ -119,8 +120,10 @@ start_opening(const CtBulk *bulk, int limit, Opening *opening)
 	opening->pivots = malloc(sizeof(uint32) * (limit + 1));
 	opening->rank = malloc(sizeof(int) * (limit + 1));
 	opening->start = malloc(sizeof(size_t) * (limit + 2));
+	opening->radius = malloc(sizeof(double) * (limit + 1));
 	opening->work = malloc(sizeof(double) * index->point_size * (limit + 1));
-	return opening->pivots && opening->rank && opening->start && opening->work;
+	return opening->pivots && opening->rank && opening->start &&
+		opening->radius && opening->work;
 }
 
 static void
@@ -129,6 +132,7 @@ end_opening(Opening *opening)
 	free(opening->pivots);
 	free(opening->rank);
 	free(opening->start);
+	free(opening->radius);
 	free(opening->work);
 }
 
@@ -270,12 +274,15 @@ open_evenly(CtBulk *bulk, size_t first, size_t n, bool shared,
 	}
 	else
 		columns.base += first * bulk->element_size;
+#pragma omp parallel for num_threads(bulk->nthreads) if (shared)
 	for (size_t i = 0; i < n; i++)
 		rows[i] = i;
-	ct_halve(&columns, rows, n, opening->limit, shared ? bulk->nthreads : 1,
-			 owner, opening->pivots);
+	ct_halve(&columns, rows, (uint32 *) (bulk->scratch + first), n,
+			 opening->limit, shared ? bulk->nthreads : 1, owner,
+			 opening->pivots);
 	free(places);
 	own = owner[0];
+#pragma omp parallel for num_threads(bulk->nthreads) if (shared)
 	for (size_t i = 0; i < n; i++)
 		owner[i] = owner[i] == own ? 0 : owner[i] == 0 ? own : owner[i];
 	opening->pivots[own] = opening->pivots[0];
@@ -283,6 +290,95 @@ open_evenly(CtBulk *bulk, size_t first, size_t n, bool shared,
 	opening->k = opening->limit;
 	opening->flags = CT_ENTRY_GROUP;
 	opening->stale = true;
+	return true;
+}
+
+/*
+ * Measures part p: its rows' distances to its pivot, if those are not known, and
+ * its radius.
+ */
+static void
+measure_part(CtBulk *bulk, size_t first, int p, bool shared, Opening *opening)
+{
+	size_t		start = opening->start[p];
+	size_t		n = opening->start[p + 1] - start;
+	double	   *pivot = opening->work + (size_t) p * bulk->index->point_size;
+
+	if (opening->stale)
+		ct_range_measure(bulk, first + start, n, pivot, shared);
+	opening->radius[p] = ct_range_radius(bulk, first + start, n, shared);
+}
+
+/*
+ * Measures all parts.  If all threads are at the range, they are together at
+ * each large part, then side by side at the others.
+ */
+static void
+measure_parts(CtBulk *bulk, size_t first, bool shared, Opening *opening)
+{
+	const size_t *start = opening->start;
+	size_t		largest = shared ? CT_LARGE_RANGE : 0;
+
+	for (int p = 0; p < opening->k; p++)
+		if (start[p + 1] - start[p] > largest)
+			measure_part(bulk, first, p, shared, opening);
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) if (shared)
+	for (int p = 0; p < opening->k; p++)
+		if (start[p + 1] - start[p] <= largest)
+			measure_part(bulk, first, p, false, opening);
+}
+
+/*
+ * Gives nodes to all parts but the first, which is what the node itself keeps.
+ * Sets list->failed when out of memory.
+ */
+static void
+add_parts(CtBulk *bulk, CtNodeList *list, size_t number, size_t first,
+		  const Opening *opening)
+{
+	const size_t *start = opening->start;
+	int			step = ++list->nodes[number].nsteps;
+
+	list->nodes[number].n = start[1];
+	list->nodes[number].self_radius = opening->radius[0];
+	for (int p = 1; p < opening->k; p++)
+	{
+		CtBulkNode *child = ct_add_node(list);
+
+		if (child == NULL)
+			return;
+		child->parent = number;
+		child->first = first + start[p];
+		child->n = start[p + 1] - start[p];
+		child->step = step;
+		child->parent_radius = opening->radius[0];
+		child->flags = opening->flags;
+		child->top_radius = opening->radius[p];
+		child->self_radius = child->top_radius;
+		child->level = opening->flags ?
+			ct_level_of(&bulk->index->shape, child->top_radius) :
+			opening->level;
+	}
+}
+
+/*
+ * Divides a range, of which the row at far is the farthest from its pivot.
+ * Returns false when out of memory.
+ */
+static bool
+divide_range(CtBulk *bulk, size_t first, size_t n, size_t far, bool halved,
+			 bool shared, Opening *opening)
+{
+	if (!halved)
+		open_net(bulk, first, n, far, shared, opening);
+	else if (!open_evenly(bulk, first, n, shared, opening))
+		return false;
+	chain_pivots(bulk, first, opening->k, opening->pivots, opening->rank,
+				 opening->work);
+	if (!ct_range_permute(bulk, first, n, opening->k, opening->rank,
+						  opening->pivots, opening->start, shared))
+		return false;
+	measure_parts(bulk, first, shared, opening);
 	return true;
 }
 
@@ -295,7 +391,6 @@ bool
 ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 {
 	CtIndex    *index = bulk->index;
-	const CtSpace *space = &index->shape;
 	CtBulkNode *node = &list->nodes[number];
 	size_t		first = node->first;
 	size_t		n = node->n;
@@ -307,70 +402,18 @@ ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 		 leaves <= HALVED_LEAVES);
 	int			limit = Min(n / (index->space.model ? CT_RESIDUAL_CELL : 2),
 							index->routing.capacity / CT_OPEN_SHARE);
-	size_t	   *start;
-	int			step;
 
 	if (leaves <= 1)
 		return false;
 	far = ct_range_farthest(bulk, first, n, shared);
 	if (bulk->dist[first + far] == 0.0)
 		return false;			/* copies of one point */
-	if (!start_opening(bulk, halved ? even_parts(index, leaves) : Max(limit, 2),
-					   &opening))
-	{
-		end_opening(&opening);
+	if (start_opening(bulk, halved ? even_parts(index, leaves) : Max(limit, 2),
+					  &opening) &&
+		divide_range(bulk, first, n, far, halved, shared, &opening))
+		add_parts(bulk, list, number, first, &opening);
+	else
 		list->failed = true;
-		return false;
-	}
-	if (!halved)
-		open_net(bulk, first, n, far, shared, &opening);
-	else if (!open_evenly(bulk, first, n, shared, &opening))
-	{
-		end_opening(&opening);
-		list->failed = true;
-		return false;
-	}
-
-	start = opening.start;
-	chain_pivots(bulk, first, opening.k, opening.pivots, opening.rank,
-				 opening.work);
-	if (!ct_range_permute(bulk, first, n, opening.k, opening.rank,
-						  opening.pivots, start, shared))
-	{
-		end_opening(&opening);
-		list->failed = true;
-		return false;
-	}
-	for (int p = 0; opening.stale && p < opening.k; p++)
-	{
-		ct_bulk_point(bulk, first + start[p], opening.work);
-		ct_range_distances(bulk, opening.work, first + start[p],
-						   start[p + 1] - start[p], false,
-						   bulk->dist + first + start[p]);
-	}
-
-	step = ++list->nodes[number].nsteps;
-	list->nodes[number].n = start[1];
-	list->nodes[number].self_radius = ct_range_radius(bulk, first, start[1],
-													  shared);
-	for (int p = 1; p < opening.k && !list->failed; p++)
-	{
-		CtBulkNode *child = ct_add_node(list);
-
-		if (child == NULL)
-			break;
-		child->parent = number;
-		child->first = first + start[p];
-		child->n = start[p + 1] - start[p];
-		child->step = step;
-		child->parent_radius = list->nodes[number].self_radius;
-		child->flags = opening.flags;
-		child->top_radius = ct_range_radius(bulk, child->first, child->n,
-											shared);
-		child->self_radius = child->top_radius;
-		child->level = opening.flags ?
-			ct_level_of(space, child->top_radius) : opening.level;
-	}
 	end_opening(&opening);
 	return !list->failed;
 }

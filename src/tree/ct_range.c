@@ -360,15 +360,38 @@ ct_range_radius(CtBulk *bulk, size_t first, size_t n, bool shared)
 }
 
 static void
+measure_piece(void *arg, int piece, size_t from, size_t to)
+{
+	const Measurement *measurement = arg;
+	CtBulk	   *bulk = measurement->bulk;
+	size_t		first = measurement->first + from;
+
+	ct_range_distances(bulk, measurement->query, first, to - from, false,
+					   bulk->dist + first);
+}
+
+/*
+ * Measures distances to the first row of a range.  query has room for a
+ * point.
+ */
+void
+ct_range_measure(CtBulk *bulk, size_t first, size_t n, double *query,
+				 bool shared)
+{
+	Measurement measurement = {bulk, first, query};
+
+	ct_bulk_point(bulk, first, query);
+	for_pieces(bulk, n, shared, measure_piece, &measurement);
+}
+
+static void
 start_piece(void *arg, int piece, size_t from, size_t to)
 {
-	const Measurement *start = arg;
-	CtBulk	   *bulk = start->bulk;
+	CtBulk	   *bulk = ((const Measurement *) arg)->bulk;
 
 	for (size_t i = from; i < to; i++)
 		bulk->order[i] = i;
-	ct_range_distances(bulk, start->query, from, to - from, false,
-					   bulk->dist + from);
+	measure_piece(arg, piece, from, to);
 }
 
 /*

@@ -544,7 +544,7 @@ group_by_halves(CtIndex *index, const double *points, int n,
 		for (int j = 0; j < dims; j++)
 			places[j * n + i] = place[j];
 	}
-	ct_halve(&columns, rows, n, 2, 1, half, centers);
+	ct_halve(&columns, rows, NULL, n, 2, 1, half, centers);
 	for (int h = 0; h < 2; h++)
 		near[h] = ct_group_distance(&index->shape, pivot,
 									points + (size_t) centers[h] * size);
