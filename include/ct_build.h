@@ -63,7 +63,7 @@ extern CtParallelBuild *ct_parallel_begin(Relation heap, Relation rel,
 										  int nworkers, bool log);
 extern double ct_parallel_read(CtParallelBuild *build, CtRowSink *sink);
 extern void ct_parallel_page_written(void *build, BlockNumber block);
-extern void ct_parallel_complete(CtParallelBuild *build);
-extern BlockNumber ct_parallel_end(CtParallelBuild *build);
+extern BlockNumber ct_parallel_complete(CtParallelBuild *build);
+extern void ct_parallel_end(CtParallelBuild *build);
 
 #endif							/* CT_BUILD_H */

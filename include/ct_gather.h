@@ -53,7 +53,7 @@ extern uint64 ct_gather_export(CtGatherWriter *writer);
 
 extern CtGatherReader *ct_gather_open(FileSet *files, CtGatherKind kind,
 									  int nprocesses, const uint64 *rows,
-									  size_t vector_bytes);
+									  size_t vector_bytes, size_t memory);
 extern int	ct_gather_next(CtGatherReader *reader, const CtGatherRun **runs);
 extern void ct_gather_close(CtGatherReader *reader);
 

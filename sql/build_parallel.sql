@@ -68,6 +68,16 @@ CHECKPOINT;
 SELECT * FROM ct_contents(:'indexes');
 SELECT ct_check('par');
 DROP TABLE par;
+-- ... where ranges are so large that all threads share them, ...
+CREATE TABLE par AS
+SELECT i AS id, ARRAY[i % 64, i * 7919 % 1009, i / 64 % 32]::double precision[] AS pt
+FROM generate_series(1, 200000) AS i;
+SELECT array_agg(i) AS indexes FROM ct_build_by_workers('par', 'pt') AS i \gset
+CHECKPOINT;
+SELECT * FROM ct_contents(:'indexes');
+SELECT ct_check('par');
+SELECT ct_same('par', $$'{31,500,15}'$$, 100);
+DROP TABLE par;
 -- ... for points in pages of their own, for records ...
 CREATE TABLE par AS SELECT * FROM ct_cloud('gauss', 3000, 40);
 SELECT array_agg(i) AS indexes FROM ct_build_by_workers('par', 'pt') AS i \gset

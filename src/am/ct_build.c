@@ -291,18 +291,19 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 			state.index->page_written_arg = parallel;
 		}
 		ct_bulk_finish(state.bulk, report_phase);
-		state.index->page_written = NULL;
-		if (parallel)
-			ct_parallel_complete(parallel);
-		ct_bulk_end(state.bulk);
 		MemoryContextSwitchTo(old);
 	}
-	ct_meta_update_counts(state.index, state.rows, state.nulls, 0, 0);
+	state.index->page_written = NULL;
 	report_phase(CT_PHASE_LOG);
 	if (parallel)
-		logged = ct_parallel_end(parallel);
+		logged = ct_parallel_complete(parallel);
+	ct_meta_update_counts(state.index, state.rows, state.nulls, 0, 0);
 	ct_log_build(state.index, logged);
+	if (state.bulk)
+		ct_bulk_end(state.bulk);
 	MemoryContextDelete(state.context);
+	if (parallel)
+		ct_parallel_end(parallel);
 
 	result->heap_tuples = rows;
 	result->index_tuples = state.rows + state.nulls;

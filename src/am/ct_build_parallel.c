@@ -55,6 +55,9 @@
 #define LOG_BATCH		512
 #define LOG_FIRST		128
 
+/* share of maintenance_work_mem for reading the files of all processes */
+#define MERGE_SHARE		16
+
 /* what one process has read; the leader looks when all have done so */
 typedef struct Outcome
 {
@@ -78,7 +81,6 @@ typedef struct BuildShared
 	pg_atomic_uint32 nread;		/* processes that have read their share */
 	pg_atomic_uint32 written;	/* pages up to this one will not change */
 	pg_atomic_uint32 complete;	/* written no longer grows */
-	BlockNumber logged;			/* set by the worker that logs, at its end */
 	Outcome		outcomes[FLEXIBLE_ARRAY_MEMBER];	/* leader, workers */
 } BuildShared;
 
@@ -204,7 +206,6 @@ log_pages(BuildShared *shared, Relation rel)
 								   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
 	}
 	ConditionVariableCancelSleep();
-	shared->logged = logged;
 }
 
 /* The main function of a worker. */
@@ -326,7 +327,8 @@ open_files(BuildShared *shared, int nprocesses, CtGatherKind kind,
 		counts[p] = kind == CT_GATHER_ROWS ? shared->outcomes[p].points :
 			shared->outcomes[p].nulls;
 	reader = ct_gather_open(&shared->files.fs, kind, nprocesses, counts,
-							vector_bytes);
+							vector_bytes, maintenance_work_mem *
+							(Size) 1024 / MERGE_SHARE);
 	pfree(counts);
 	return reader;
 }
@@ -455,35 +457,31 @@ ct_parallel_page_written(void *arg, BlockNumber block)
 	ConditionVariableBroadcast(&build->shared->changed);
 }
 
-/* Tells that there are no more pages to come, likewise; workers end. */
-void
+/*
+ * Tells that there are no more pages to come, so that workers end.  Returns up
+ * to which page they have logged, or will log, all but metapage and root.
+ */
+BlockNumber
 ct_parallel_complete(CtParallelBuild *build)
 {
 	pg_write_barrier();
 	pg_atomic_write_u32(&build->shared->complete, 1);
 	ConditionVariableBroadcast(&build->shared->changed);
+	return pg_atomic_read_u32(&build->shared->written);
 }
 
-/*
- * Waits for the workers to end.  Returns up to which page they have logged all
- * but metapage and root.
- */
-BlockNumber
+/* Waits for the workers to end.  If they fail, so does this. */
+void
 ct_parallel_end(CtParallelBuild *build)
 {
-	BlockNumber logged = 0;
-
 	if (build->context->nworkers_launched > 0)
 	{
-		ct_parallel_complete(build);
 		WaitForParallelWorkersToFinish(build->context);
 		add_usage(build->context);
-		logged = build->shared->logged;
 	}
 	if (build->info->ii_Concurrent)
 		UnregisterSnapshot(build->snapshot);
 	DestroyParallelContext(build->context);
 	ExitParallelMode();
 	pfree(build);
-	return logged;
 }

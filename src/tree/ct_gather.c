@@ -32,9 +32,12 @@
 
 #include "ct_gather.h"
 
-/* bytes of a file in memory, at least one record: in who writes and who reads */
+/*
+ * Bytes of a file in memory, at least one record: in who writes and, at most,
+ * in who reads.
+ */
 #define WRITE_BYTES	(16 * BLCKSZ)
-#define READ_BYTES	(64 * BLCKSZ)
+#define READ_BYTES	(256 * BLCKSZ)
 
 /* a file, and where in it comes what is written or read next */
 typedef struct Position
@@ -206,17 +209,21 @@ block_of(const CtGatherReader *reader, const Stream *stream, size_t row)
 											(record + reader->vector_bytes));
 }
 
-/* Opens the files of all processes, of which rows[] tells the length. */
+/*
+ * Opens the files of all processes, of which rows[] tells the length, to be read
+ * with so much memory.
+ */
 CtGatherReader *
 ct_gather_open(FileSet *files, CtGatherKind kind, int nprocesses,
-			   const uint64 *rows, size_t vector_bytes)
+			   const uint64 *rows, size_t vector_bytes, size_t memory)
 {
 	CtGatherReader *reader = palloc0(sizeof(CtGatherReader));
+	size_t		bytes = Min(memory / nprocesses, READ_BYTES);
 	char		name[MAXPGPATH];
 
 	reader->vector_bytes = vector_bytes;
 	reader->record_bytes = ct_gather_record_bytes(vector_bytes);
-	reader->room = Max(READ_BYTES / reader->record_bytes, 1);
+	reader->room = Max(bytes / reader->record_bytes, 1);
 	reader->streams = palloc0(sizeof(Stream) * nprocesses);
 	for (int p = 0; p < nprocesses; p++)
 	{
@@ -232,7 +239,8 @@ ct_gather_open(FileSet *files, CtGatherKind kind, int nprocesses,
 					 errmsg("could not open temporary file \"%s\" of an index build: %m",
 							name)));
 		stream->waiting = rows[p];
-		stream->records = palloc(reader->room * reader->record_bytes);
+		stream->records = palloc(Min(reader->room, rows[p]) *
+								 reader->record_bytes);
 		reader->nstreams++;
 	}
 	return reader;
