@@ -265,6 +265,14 @@ typedef struct CtKernelTable
 								  size_t dim, double *result, size_t stride);
 
 	/*
+	 * The sum of n rows of `count` elements each, of which row j begins at
+	 * rows[j * stride], times their weights; added in the order of the rows.
+	 */
+	void		(*combine_f64) (const double *weights, size_t n,
+								const double *rows, size_t stride,
+								size_t count, double *result);
+
+	/*
 	 * Covariances of location q and n locations stored by column, as for
 	 * l2_columns_f64.  Writes n doubles to result, which must not overlap the
 	 * operands.

@@ -68,7 +68,8 @@ typedef struct CtProjectionChoice
 	const double *const *rows;
 	int			ncandidates;
 	const double *candidates[CT_BASIS_CANDIDATES];
-	double	   *cross;			/* of candidate c and row i: [c * nrows + i] */
+	double	   *cross;			/* of row i and candidate c: [i *
+								 * CT_BASIS_CANDIDATES + c] */
 	double	   *gram;			/* of two: [c * CT_BASIS_CANDIDATES + d] */
 	double	   *columns;
 	double	   *residuals;

@@ -479,6 +479,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.dot_f64 = dot_f64,
 	.dots_f64 = dots_f64,
 	.dot_table_f64 = dot_table_f64,
+	.combine_f64 = combine_f64,
 	.covariances = covariances,
 	.substitute = substitute,
 	.substitute_batch = substitute_batch,

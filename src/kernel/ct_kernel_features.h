@@ -37,6 +37,9 @@
 /* vectors that hold the canonical partial sums */
 #define SUM_VECTORS			(CT_SUM_LANES / VECTOR_LANES)
 
+/* vectors of elements whose sums combine_f64() follows at a time */
+#define COMBINE_VECTORS		8
+
 /* columns that substitute() subtracts in one pass */
 #define PASS_COLUMNS		8
 
@@ -187,6 +190,67 @@ dot_table_f64(const double *const *x, size_t nx, const double *const *y,
 	}
 	for (; i < nx; i++)
 		dots_f64(x[i], y, ny, dim, result + i * stride);
+}
+
+/* -------- combinations of rows -------- */
+
+/* combine_f64() for so many vectors of elements, a constant here */
+CT_INLINE CT_TARGET void
+combine_tile(const double *weights, size_t n, const double *rows,
+			 size_t stride, int vectors, double *result)
+{
+	Vector		sum[COMBINE_VECTORS];
+
+	UNROLL
+	for (int r = 0; r < vectors; r++)
+		sum[r] = vector_zero();
+	for (size_t j = 0; j < n; j++)
+	{
+		Vector		weight = broadcast(weights + j);
+
+		UNROLL
+		for (int r = 0; r < vectors; r++)
+			sum[r] = vector_add(sum[r],
+								vector_mul(weight,
+										   load_vector(rows + j * stride +
+													   r * VECTOR_LANES)));
+	}
+	UNROLL
+	for (int r = 0; r < vectors; r++)
+		vector_store(result + r * VECTOR_LANES, sum[r]);
+}
+
+/* the same for fewer elements than a vector has */
+CT_INLINE CT_TARGET void
+combine_rest(const double *weights, size_t n, const double *rows,
+			 size_t stride, size_t count, double *result)
+{
+	Vector		sum = vector_zero();
+	Mask		mask = mask_of(count);
+	double		elements[VECTOR_LANES];
+
+	for (size_t j = 0; j < n; j++)
+		sum = vector_add(sum, vector_mul(broadcast(weights + j),
+										 vector_load_some(rows + j * stride, mask,
+														  sizeof(double))));
+	vector_store(elements, sum);
+	for (size_t i = 0; i < count; i++)
+		result[i] = elements[i];
+}
+
+static CT_TARGET void
+combine_f64(const double *weights, size_t n, const double *rows,
+			size_t stride, size_t count, double *result)
+{
+	size_t		i = 0;
+
+	for (; count - i >= COMBINE_VECTORS * VECTOR_LANES;
+		 i += COMBINE_VECTORS * VECTOR_LANES)
+		combine_tile(weights, n, rows + i, stride, COMBINE_VECTORS, result + i);
+	for (; count - i >= VECTOR_LANES; i += VECTOR_LANES)
+		combine_tile(weights, n, rows + i, stride, 1, result + i);
+	if (i < count)
+		combine_rest(weights, n, rows + i, stride, count - i, result + i);
 }
 
 /* -------- covariances -------- */

@@ -127,62 +127,81 @@ best_candidate(const Progress *progress, int ncandidates)
 
 /*
  * Makes a candidate the next pivot.  residuals[k] are the correlations of the
- * rows with the direction that pivot number k adds, columns[c] those of
- * candidate c.  The rows' correlations with c, less what the pivots explain of
- * them, are x = cross[c] - sum of columns[c][j] residuals[j]; their squares
- * (gain) are followed without computing them:
+ * rows with the direction that pivot number k adds, columns[k] those of the
+ * candidates.  The rows' correlations with candidate c, less what the pivots
+ * explain of them, are x = cross[..][c] - sum of columns[j][c] residuals[j];
+ * their squares (gain) are followed without computing them:
  *
  *		|x - t r|^2 = |x|^2 - 2 t x.r + t^2 |r|^2
+ *
+ * Candidates lie side by side, so that vectors are of them.
  */
 static void
 add_pivot(const CtProjectionChoice *choice, Progress *progress, int best)
 {
 	const CtKernelTable *kernels = choice->space->kernels;
+	const double *gram = choice->gram + best * CT_BASIS_CANDIDATES;
 	int			n = choice->nrows;
 	int			ncandidates = choice->ncandidates;
 	int			k = progress->k++;
-	const double *column = choice->columns + best * CT_BASIS_SIZE;
+	double	   *added = choice->columns + k * CT_BASIS_CANDIDATES;
 	double	   *residual = choice->residuals + (size_t) k * n;
-	const double *columns[CT_BASIS_CANDIDATES];
-	const double *cross[CT_BASIS_CANDIDATES];
 	const double *residuals[CT_BASIS_SIZE];
+	double		column[CT_BASIS_SIZE];
+	double		overlap[CT_BASIS_SIZE];
 	double		known[CT_BASIS_CANDIDATES];
 	double		products[CT_BASIS_CANDIDATES];
-	double		overlap[CT_BASIS_SIZE];
 	double		explained[CT_BASIS_CANDIDATES];
 	double		root = sqrt(progress->rest[best]);
 	double		square;
 
-	for (int c = 0; c < ncandidates; c++)
-	{
-		columns[c] = choice->columns + c * CT_BASIS_SIZE;
-		cross[c] = choice->cross + (size_t) c * n;
-	}
-	memcpy(residual, cross[best], sizeof(double) * n);
 	for (int j = 0; j < k; j++)
 	{
+		column[j] = choice->columns[j * CT_BASIS_CANDIDATES + best];
 		residuals[j] = choice->residuals + (size_t) j * n;
-		for (int i = 0; i < n; i++)
-			residual[i] -= column[j] * residuals[j][i];
 	}
+	kernels->combine_f64(column, k, choice->residuals, n, n, residual);
 	for (int i = 0; i < n; i++)
-		residual[i] /= root;
+		residual[i] = (choice->cross[(size_t) i * CT_BASIS_CANDIDATES + best] -
+					   residual[i]) / root;
 	square = kernels->dot_f64(residual, residual, n);
 	kernels->dots_f64(residual, residuals, k, n, overlap);
-	kernels->dots_f64(column, columns, ncandidates, k, known);
-	kernels->dots_f64(residual, cross, ncandidates, n, products);
-	kernels->dots_f64(overlap, columns, ncandidates, k, explained);
+	kernels->combine_f64(column, k, choice->columns, CT_BASIS_CANDIDATES,
+						 ncandidates, known);
+	kernels->combine_f64(residual, n, choice->cross, CT_BASIS_CANDIDATES,
+						 ncandidates, products);
+	kernels->combine_f64(overlap, k, choice->columns, CT_BASIS_CANDIDATES,
+						 ncandidates, explained);
 	for (int c = 0; c < ncandidates; c++)
 	{
-		double		t = (choice->gram[best * CT_BASIS_CANDIDATES + c] -
-						 known[c]) / root;
+		double		t = (gram[c] - known[c]) / root;
 
-		choice->columns[c * CT_BASIS_SIZE + k] = t;
+		added[c] = t;
 		progress->rest[c] -= t * t;
 		progress->gain[c] += t * (t * square -
 								  2.0 * (products[c] - explained[c]));
 	}
 	progress->rest[best] = 0.0;
+}
+
+/* Before there is a pivot. */
+static void
+start_progress(const CtProjectionChoice *choice, double ridge,
+			   Progress *progress)
+{
+	progress->k = 0;
+	for (int c = 0; c < choice->ncandidates; c++)
+	{
+		progress->rest[c] = 1.0 + ridge;
+		progress->gain[c] = 0.0;
+	}
+	for (int i = 0; i < choice->nrows; i++)
+	{
+		const double *cross = choice->cross + (size_t) i * CT_BASIS_CANDIDATES;
+
+		for (int c = 0; c < choice->ncandidates; c++)
+			progress->gain[c] += cross[c] * cross[c];
+	}
 }
 
 /*
@@ -195,19 +214,10 @@ static void
 choose_basis(const CtProjectionChoice *choice, double slack,
 			 CtProjectionFit *fit)
 {
-	const CtKernelTable *kernels = choice->space->kernels;
-	double		ridge = CT_BASIS_SIZE * slack + RIDGE;
 	double		factor[CT_BASIS_SIZE][CT_BASIS_SIZE];
 	Progress	progress;
 
-	progress.k = 0;
-	for (int c = 0; c < choice->ncandidates; c++)
-	{
-		const double *cross = choice->cross + (size_t) c * choice->nrows;
-
-		progress.rest[c] = 1.0 + ridge;
-		progress.gain[c] = kernels->dot_f64(cross, cross, choice->nrows);
-	}
+	start_progress(choice, CT_BASIS_SIZE * slack + RIDGE, &progress);
 	while (progress.k < CT_BASIS_SIZE)
 	{
 		int			k = progress.k;
@@ -215,8 +225,8 @@ choose_basis(const CtProjectionChoice *choice, double slack,
 
 		if (best < 0)
 			break;
-		memcpy(factor[k], choice->columns + best * CT_BASIS_SIZE,
-			   sizeof(double) * k);
+		for (int j = 0; j < k; j++)
+			factor[k][j] = choice->columns[j * CT_BASIS_CANDIDATES + best];
 		factor[k][k] = sqrt(progress.rest[best]);
 		fit->chosen[k] = best;
 		add_pivot(choice, &progress, best);
@@ -354,10 +364,9 @@ ct_projection_add(CtProjectionChoice *choice, int n,
 		n = CT_BASIS_CANDIDATES - first;
 	memcpy(choice->candidates + first, candidates, sizeof(double *) * n);
 	choice->ncandidates += n;
-	ct_model_correlation_table(model, kernels, n, candidates, choice->nrows,
-							   choice->rows,
-							   choice->cross + (size_t) first * choice->nrows,
-							   choice->nrows);
+	ct_model_correlation_table(model, kernels, choice->nrows, choice->rows, n,
+							   candidates, choice->cross + first,
+							   CT_BASIS_CANDIDATES);
 	ct_model_correlation_table(model, kernels, n, candidates, first,
 							   choice->candidates, gram, CT_BASIS_CANDIDATES);
 	/* of the square of the new ones, little more than half */
@@ -403,7 +412,8 @@ ct_projection_fit(CtProjectionChoice *choice, CtProjectionFit *fit,
 		double		rho[CT_BASIS_SIZE];
 
 		for (int k = 0; k < fit->n; k++)
-			rho[k] = choice->cross[(size_t) fit->chosen[k] * choice->nrows + i];
+			rho[k] = choice->cross[(size_t) i * CT_BASIS_CANDIDATES +
+								   fit->chosen[k]];
 		ct_projection_shares(space, &projection, rho,
 							 ct_model_slack(model, least,
 											choice->rows[i][model->dims]),

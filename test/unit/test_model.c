@@ -659,6 +659,51 @@ check_dots(void)
 	}
 }
 
+static void
+check_combinations(void)
+{
+	enum
+	{
+		ROWS = 37, STRIDE = 530
+	};
+	static double rows[ROWS * STRIDE];
+	double		weights[ROWS];
+	double		expected[STRIDE];
+	double		result[STRIDE];
+
+	fill_normal(rows, ROWS * STRIDE);
+	fill_normal(weights, ROWS);
+	for (size_t k = 0; k < LENGTH(awkward_sizes); k++)
+		for (size_t n = 0; n <= ROWS; n += 1 + n / 3)
+		{
+			size_t		count = awkward_sizes[k];
+
+			for (size_t i = 0; i < count; i++)
+			{
+				volatile double sum = 0.0;
+
+				for (size_t j = 0; j < n; j++)
+				{
+					volatile double product = weights[j] * rows[j * STRIDE + 1 + i];
+
+					sum += product;
+				}
+				expected[i] = sum;
+			}
+			for (int level = 0; level < CT_KERNEL_LEVELS; level++)
+			{
+				if (tables[level] == NULL)
+					continue;
+				result[count] = 42.0;
+				tables[level]->combine_f64(weights, n, rows + 1, STRIDE, count,
+										   result);
+				check(result[count] == 42.0, "wrote beyond a combination");
+				check(same_bits(expected, result, count),
+					  "%s: combination of %zu rows of %zu elements",
+					  tables[level]->name, n, count);
+			}
+		}
+}
 
 /* ---- Error bounds and axioms ---- */
 
@@ -1099,6 +1144,7 @@ main(int argc, char **argv)
 	check_exp();
 	check_levels();
 	check_dots();
+	check_combinations();
 	check_bounds();
 	check_axioms();
 	check_same_place();
