@@ -241,6 +241,48 @@ store_positions(uint16_t *positions, size_t i, unsigned int bits)
 		*positions++ = (uint16_t) (i + __builtin_ctz(bits));
 }
 
+typedef __m256i Counts;
+
+CT_INLINE CT_TARGET Counts
+counts_zero(void)
+{
+	return _mm256_setzero_si256();
+}
+
+/* lanes that are compared true are -1 */
+CT_INLINE CT_TARGET Counts
+counts_at_most(Counts counts, Vector a, Vector b)
+{
+	return _mm256_sub_epi64(counts,
+							_mm256_castpd_si256(_mm256_cmp_pd(a, b, _CMP_LE_OQ)));
+}
+
+CT_INLINE CT_TARGET Counts
+counts_less(Counts counts, Vector a, Vector b)
+{
+	return _mm256_sub_epi64(counts,
+							_mm256_castpd_si256(_mm256_cmp_pd(a, b, _CMP_LT_OQ)));
+}
+
+CT_INLINE CT_TARGET Counts
+counts_equal_after(Counts counts, Vector a, Vector b, size_t lane)
+{
+	__m256i		equal = _mm256_castpd_si256(_mm256_cmp_pd(a, b, _CMP_EQ_OQ));
+
+	return _mm256_sub_epi64(counts,
+							_mm256_andnot_si256(mask_of(lane + 1).for_f64,
+												equal));
+}
+
+CT_INLINE CT_TARGET void
+counts_store(uint32_t *to, Counts counts)
+{
+	__m256i		halves = _mm256_permutevar8x32_epi32(counts,
+													 _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+
+	_mm_storeu_si128((__m128i *) to, _mm256_castsi256_si128(halves));
+}
+
 #include "ct_kernel_columns.h"
 #include "ct_kernel_choose.h"
 #include "ct_kernel_features.h"

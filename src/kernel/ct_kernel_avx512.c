@@ -222,6 +222,46 @@ store_positions(uint16_t *positions, size_t i, unsigned int bits)
 																	   all)));
 }
 
+typedef __m512i Counts;
+
+CT_INLINE CT_TARGET Counts
+counts_zero(void)
+{
+	return _mm512_setzero_si512();
+}
+
+CT_INLINE CT_TARGET Counts
+counts_add(Counts counts, Mask lanes)
+{
+	return _mm512_mask_add_epi64(counts, lanes, counts, _mm512_set1_epi64(1));
+}
+
+/* comparisons are turned round, for only b may come from memory */
+CT_INLINE CT_TARGET Counts
+counts_at_most(Counts counts, Vector a, Vector b)
+{
+	return counts_add(counts, _mm512_cmp_pd_mask(b, a, _CMP_GE_OQ));
+}
+
+CT_INLINE CT_TARGET Counts
+counts_less(Counts counts, Vector a, Vector b)
+{
+	return counts_add(counts, _mm512_cmp_pd_mask(b, a, _CMP_GT_OQ));
+}
+
+CT_INLINE CT_TARGET Counts
+counts_equal_after(Counts counts, Vector a, Vector b, size_t lane)
+{
+	return counts_add(counts, _mm512_cmp_pd_mask(b, a, _CMP_EQ_OQ) &
+					  (Mask) (0xFE << lane));
+}
+
+CT_INLINE CT_TARGET void
+counts_store(uint32_t *to, Counts counts)
+{
+	_mm256_storeu_si256((__m256i *) to, _mm512_cvtepi64_epi32(counts));
+}
+
 #include "ct_kernel_columns.h"
 #include "ct_kernel_choose.h"
 #include "ct_kernel_features.h"

@@ -8,7 +8,9 @@
  *		CT_TARGET			its target attribute
  *		VECTOR_LANES		doubles in a vector
  *		Vector				type
+ *		Mask, mask_of		mask of the first so many lanes
  *		vector_set, vector_load
+ *		vector_load_some	lanes of a mask only, the others zero
  *		vector_at_most		bits of the lanes where a <= b
  *		vector_above		bits of the lanes where a > b
  *		vector_least_above	smaller one of a and b, or a where not b > limit
@@ -22,19 +24,32 @@
  *-------------------------------------------------------------------------
  */
 
+/* the keys from number i on, as a vector, with zeros after the last one */
+CT_INLINE CT_TARGET Vector
+keys_from(const double *keys, size_t i, size_t n)
+{
+	if (n - i >= VECTOR_LANES)
+		return vector_load(keys + i, sizeof(double));
+	return vector_load_some(keys + i, mask_of(n - i), sizeof(double));
+}
+
+/* bits of the keys from number i on that are at most limit */
+CT_INLINE CT_TARGET unsigned int
+keys_at_most(const double *keys, size_t i, size_t n, Vector limit)
+{
+	unsigned int bits = vector_at_most(keys_from(keys, i, n), limit);
+
+	return n - i >= VECTOR_LANES ? bits : bits & ((1U << (n - i)) - 1);
+}
+
 static CT_TARGET size_t
 count_f64(const double *keys, size_t n, double limit)
 {
 	Vector		most = vector_set(limit);
 	size_t		count = 0;
-	size_t		i = 0;
 
-	for (; n - i >= VECTOR_LANES; i += VECTOR_LANES)
-		count += __builtin_popcount(vector_at_most(vector_load(keys + i,
-															   sizeof(double)),
-												   most));
-	for (; i < n; i++)
-		count += load_f64(keys + i) <= limit;
+	for (size_t i = 0; i < n; i += VECTOR_LANES)
+		count += __builtin_popcount(keys_at_most(keys, i, n, most));
 	return count;
 }
 

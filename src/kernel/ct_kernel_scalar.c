@@ -426,6 +426,41 @@ store_positions(uint16_t *positions, size_t i, unsigned int bits)
 		*positions++ = (uint16_t) (i + __builtin_ctz(bits));
 }
 
+typedef uint32_t Counts;
+
+CT_INLINE Counts
+counts_zero(void)
+{
+	return 0;
+}
+
+CT_INLINE Counts
+counts_at_most(Counts counts, Vector a, Vector b)
+{
+	return counts + (a <= b);
+}
+
+CT_INLINE Counts
+counts_less(Counts counts, Vector a, Vector b)
+{
+	return counts + (a < b);
+}
+
+CT_INLINE Counts
+counts_equal_after(Counts counts, Vector a, Vector b, size_t lane)
+{
+	(void) a;
+	(void) b;
+	(void) lane;				/* there is one */
+	return counts;
+}
+
+CT_INLINE void
+counts_store(uint32_t *to, Counts counts)
+{
+	*to = counts;
+}
+
 #include "ct_kernel_choose.h"
 #include "ct_kernel_select.h"
 
