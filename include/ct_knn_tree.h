@@ -78,10 +78,12 @@ typedef struct CtKnnTree
 	uint32		nnodes;
 	uint32		size;
 	bool		mismatch;		/* rows that a CtKnnKey cannot describe */
-	/* a leaf that is being divided: rows, their columns and keys */
+	/* a leaf that is being divided: rows, their columns and keys, limits */
 	uint64	   *rows;
 	char	   *raw;
 	CtKnnKey   *raw_keys;
+	double	   *lower;
+	double	   *upper;
 } CtKnnTree;
 
 /* ct_knn_tree.c */

@@ -125,23 +125,27 @@ element_at(CtElement element, const char *column, uint32 row)
 		((const float *) column)[row];
 }
 
-/* The limits of n rows in a column. */
+/* The limits of n > 0 elements; two of each kind, whose chains overlap. */
 static inline void
-column_limits(CtElement element, const char *column, const uint64 *rows,
-			  int n, double *lower, double *upper)
+find_limits(CtElement element, const char *elements, int n, double *lower,
+			double *upper)
 {
-	double		least = INFINITY;
-	double		most = -INFINITY;
+	double		first = element_at(element, elements, 0);
+	double		least[2] = {first, first};
+	double		most[2] = {first, first};
 
-	for (int i = 0; i < n; i++)
+	for (int i = n % 2; i < n; i += 2)
 	{
-		double		x = element_at(element, column, (uint32) rows[i]);
+		double		x = element_at(element, elements, i);
+		double		y = element_at(element, elements, i + 1);
 
-		least = x < least ? x : least;
-		most = x > most ? x : most;
+		least[0] = x < least[0] ? x : least[0];
+		least[1] = y < least[1] ? y : least[1];
+		most[0] = x > most[0] ? x : most[0];
+		most[1] = y > most[1] ? y : most[1];
 	}
-	*lower = least;
-	*upper = most;
+	*lower = Min(least[0], least[1]);
+	*upper = Max(most[0], most[1]);
 }
 
 /* Fills a block with n rows, and its box. */
@@ -152,27 +156,25 @@ fill_block(CtKnnTree *tree, CtKnnPart *part, int block, const uint64 *rows,
 	const CtIndex *index = tree->knn->index;
 	CtElement	element = index->space.element;
 	int			dims = index->meta.dims;
-	char	   *to = part->points + (size_t) block * CT_KNN_BLOCK *
-		index->vector_bytes;
+	size_t		column_bytes = CT_KNN_BLOCK * ct_element_size(element);
+	char	   *to = part->points + (size_t) block * dims * column_bytes;
 
 	part->counts[block] = n;
 	for (int i = 0; i < n; i++)
 		part->keys[block * CT_KNN_BLOCK + i] = tree->raw_keys[(uint32) rows[i]];
-	for (int j = 0; j < dims; j++)
+	for (int j = 0; j < dims; j++, to += column_bytes)
 	{
 		const char *column = raw_column(tree, j);
 		double		lower;
 		double		upper;
 
-		column_limits(element, column, rows, n, &lower, &upper);
+		for (int i = 0; i < n && element == CT_ELEMENT_FLOAT8; i++)
+			((double *) to)[i] = ((const double *) column)[(uint32) rows[i]];
+		for (int i = 0; i < n && element == CT_ELEMENT_FLOAT4; i++)
+			((float *) to)[i] = ((const float *) column)[(uint32) rows[i]];
+		find_limits(element, to, n, &lower, &upper);
 		part->boxes[j * part->n + block] = ct_float_down(lower);
 		part->boxes[(dims + j) * part->n + block] = ct_float_up(upper);
-		for (int i = 0; i < n && element == CT_ELEMENT_FLOAT8; i++)
-			((double *) to)[j * CT_KNN_BLOCK + i] =
-				((const double *) column)[(uint32) rows[i]];
-		for (int i = 0; i < n && element == CT_ELEMENT_FLOAT4; i++)
-			((float *) to)[j * CT_KNN_BLOCK + i] =
-				((const float *) column)[(uint32) rows[i]];
 	}
 }
 
@@ -231,8 +233,10 @@ order_of(double x)
 
 /*
  * Divides n rows into nblocks blocks of equal size, as ct_halve.c would: at the
- * median of the widest coordinate, and again.  The lower half of each element of
- * rows is the number of a row, the upper half is used to order them.
+ * median of the widest coordinate, and again.  The limits of the rows are known
+ * at first; afterwards only those that a cut sets are looked at, for the others
+ * will do.  The lower half of each element of rows is the number of a row, the
+ * upper half is used to order them.
  */
 static void
 divide(CtKnnTree *tree, CtKnnPart *part, uint64 *rows, int n, int block,
@@ -240,38 +244,41 @@ divide(CtKnnTree *tree, CtKnnPart *part, uint64 *rows, int n, int block,
 {
 	const CtIndex *index = tree->knn->index;
 	CtElement	element = index->space.element;
-	const char *widest = NULL;
-	double		extent = -1.0;
+	int			widest = 0;
 	int			left = n * (nblocks / 2) / nblocks;
+	const char *column;
+	double		cut;
+	double		limit;
 
 	if (nblocks == 1)
 	{
 		fill_block(tree, part, block, rows, n);
 		return;
 	}
-	for (int j = 0; j < index->meta.dims; j++)
-	{
-		const char *column = raw_column(tree, j);
-		double		lower;
-		double		upper;
-
-		column_limits(element, column, rows, n, &lower, &upper);
-		if (upper / 2.0 - lower / 2.0 > extent)
-		{
-			extent = upper / 2.0 - lower / 2.0;
-			widest = column;
-		}
-	}
+	for (int j = 1; j < index->meta.dims; j++)
+		if (tree->upper[j] / 2.0 - tree->lower[j] / 2.0 >
+			tree->upper[widest] / 2.0 - tree->lower[widest] / 2.0)
+			widest = j;
+	column = raw_column(tree, widest);
 	for (int i = 0; i < n; i++)
 	{
 		uint32		row = (uint32) rows[i];
 
-		rows[i] = order_of(element_at(element, widest, row)) << 32 | row;
+		rows[i] = order_of(element_at(element, column, row)) << 32 | row;
 	}
 	select_numbers(rows, n, left);
+	cut = element_at(element, column, (uint32) rows[left]);
+
+	limit = tree->upper[widest];
+	tree->upper[widest] = cut;
 	divide(tree, part, rows, left, block, nblocks / 2);
+	tree->upper[widest] = limit;
+
+	limit = tree->lower[widest];
+	tree->lower[widest] = cut;
 	divide(tree, part, rows + left, n - left, block + nblocks / 2,
 		   nblocks - nblocks / 2);
+	tree->lower[widest] = limit;
 }
 
 /* Makes room for the blocks of a leaf. */
@@ -315,6 +322,9 @@ load_leaf(CtKnnTree *tree, const CtNode *node, const ItemPointerData *seen)
 	part = new_leaf(tree, nblocks);
 	for (int i = 0; i < n; i++)
 		tree->rows[i] = i;
+	for (int j = 0; j < tree->knn->index->meta.dims; j++)
+		find_limits(tree->knn->index->space.element, raw_column(tree, j), n,
+					&tree->lower[j], &tree->upper[j]);
 	divide(tree, part, tree->rows, n, 0, nblocks);
 	return part;
 }
@@ -407,6 +417,8 @@ ct_knn_tree_create(CtKnn *knn, Size limit)
 	tree->rows = palloc(sizeof(uint64) * capacity);
 	tree->raw = palloc(knn->index->vector_bytes * capacity);
 	tree->raw_keys = palloc(sizeof(CtKnnKey) * capacity);
+	tree->lower = palloc(sizeof(double) * knn->index->meta.dims);
+	tree->upper = palloc(sizeof(double) * knn->index->meta.dims);
 	ct_knn_tree_clear(tree);
 	return tree;
 }
