@@ -43,6 +43,9 @@ PG_FUNCTION_INFO_V1(covertree_knn_graph);
 /* a session keeps so much of the memory that was used, at most, in bytes */
 #define KEPT_MEMORY		((Size) 32 * 1024 * 1024)
 
+/* sizes of blocks of memory for results: least, first, largest */
+#define RESULT_BLOCKS	0, 8 * 1024, 1024 * 1024
+
 /* columns of a result, in both functions */
 enum
 {
@@ -211,6 +214,35 @@ emit_rows(void *arg, const CtKnnQuery *query, int64 rank, int64 n,
 /* -------- results -------- */
 
 /*
+ * Prepares a set of results like InitMaterializedSRF(), but one whose tuples
+ * stand side by side without rounding to powers of two, as they do by themselves
+ * from PostgreSQL 18 on.  The memory context is that of all calls by the same
+ * node of a plan, one after the other.
+ */
+static void
+prepare_results(BulkState *state, FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	FmgrInfo   *function = fcinfo->flinfo;
+	MemoryContext old;
+
+	InitMaterializedSRF(fcinfo, 0);
+	state->info = info;
+	if (PG_VERSION_NUM >= 180000)
+		return;
+	if (function->fn_extra == NULL)
+		function->fn_extra = GenerationContextCreate(function->fn_mcxt,
+													 "Bulk search: results",
+													 RESULT_BLOCKS);
+	tuplestore_end(info->setResult);
+	old = MemoryContextSwitchTo(function->fn_extra);
+	info->setResult =
+		tuplestore_begin_heap(info->allowedModes & SFRM_Materialize_Random,
+							  false, work_mem);
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * Results are many, and all look the same: so a tuple is formed once, and then
  * only its columns are filled in.
  */
@@ -292,8 +324,7 @@ begin_search(FunctionCallInfo fcinfo, int32 k)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("non-MVCC snapshots are not supported with covertree")));
-	InitMaterializedSRF(fcinfo, 0);
-	state->info = (ReturnSetInfo *) fcinfo->resultinfo;
+	prepare_results(state, fcinfo);
 	prepare_tuple(state);
 	PredicateLockRelation(state->rel, snapshot);
 	pgstat_count_index_scan(state->rel);
