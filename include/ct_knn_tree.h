@@ -104,7 +104,8 @@ typedef struct CtKnnBranch
 {
 	const CtKnnPart *part;
 	double	   *bounds;			/* of what it leads to; INFINITY: visited */
-	int			front;			/* the least of them */
+	uint32	   *order;			/* whose they are, where they are ordered */
+	int			front;			/* the least of those left */
 } CtKnnBranch;
 
 typedef struct CtKnnItem
@@ -140,6 +141,7 @@ typedef struct CtKnnWorker
 	int			nbranches;
 	int			branches_size;	/* of the queue, too */
 	double	   *bounds;			/* of all branches */
+	uint32	   *order;
 	size_t		nbounds;
 	size_t		bounds_size;
 

@@ -122,6 +122,7 @@ create_workers(Engine *engine)
 		worker->queue = palloc(sizeof(CtKnnItem) * worker->branches_size);
 		worker->bounds_size = 8192;
 		worker->bounds = palloc(sizeof(double) * worker->bounds_size);
+		worker->order = palloc(sizeof(uint32) * worker->bounds_size);
 		worker->wanted_size = WANTED_NODES;
 		worker->wanted = palloc(sizeof(uint32) * WANTED_NODES);
 		worker->wanted_bounds = palloc(sizeof(double) * WANTED_NODES);
@@ -144,6 +145,8 @@ enlarge_workers(Engine *engine)
 		worker->bounds_size *= 2;
 		worker->bounds = repalloc_huge(worker->bounds,
 									   sizeof(double) * worker->bounds_size);
+		worker->order = repalloc_huge(worker->order,
+									  sizeof(uint32) * worker->bounds_size);
 	}
 	engine->scratch_full = false;
 }

@@ -34,6 +34,9 @@
 /* so many rows are ordered by comparing each with all others */
 #define RANKED_MOST		192
 
+/* so many bounds of a branch are ordered at once */
+#define SORTED_MOST		16
+
 /* guesses of the distance of the row in place k, at once */
 #define GUESSES			6
 
@@ -230,13 +233,35 @@ push(CtKnnWorker *worker, double key, uint32 branch)
 	worker->queue[position].branch = branch;
 }
 
-/* Finds the least bound of a branch. */
-static double
+/* Orders the few bounds of a branch, so that each next one is at hand. */
+static void
+sort_bounds(CtKnnWorker *worker, CtKnnBranch *branch)
+{
+	const CtSpace *space = &worker->tree->knn->index->space;
+	int			n = branch->part->n;
+	double		bounds[SORTED_MOST];
+	uint32		ranks[SORTED_MOST];
+
+	memcpy(bounds, branch->bounds, sizeof(double) * n);
+	space->kernels->ranks_f64(bounds, n, ranks);
+	for (int i = 0; i < n; i++)
+	{
+		branch->bounds[ranks[i]] = bounds[i];
+		branch->order[ranks[i]] = i;
+	}
+}
+
+/* Finds the least bound of a branch that is left. */
+static inline double
 find_front(CtKnnWorker *worker, CtKnnBranch *branch)
 {
 	const CtSpace *space = &worker->tree->knn->index->space;
 
-	branch->front = space->kernels->argmin_f64(branch->bounds, branch->part->n);
+	if (branch->part->n > SORTED_MOST)
+		branch->front = space->kernels->argmin_f64(branch->bounds,
+												   branch->part->n);
+	else if (branch->front == branch->part->n)
+		return INFINITY;
 	return branch->bounds[branch->front];
 }
 
@@ -256,8 +281,12 @@ open_node(CtKnnWorker *worker, const CtKnnNode *node, const double *query)
 			return false;
 		branch->part = part;
 		branch->bounds = worker->bounds + worker->nbounds;
+		branch->order = worker->order + worker->nbounds;
+		branch->front = 0;
 		ct_space_box_bounds(space, space->dims, query, 0.0, part->boxes,
 							part->n, part->n, branch->bounds);
+		if (part->n <= SORTED_MOST)
+			sort_bounds(worker, branch);
 		key = find_front(worker, branch);
 		if (key > worker->worst)
 			continue;
@@ -273,8 +302,13 @@ take_front(CtKnnWorker *worker, int *number)
 {
 	CtKnnBranch *branch = &worker->branches[worker->queue[0].branch];
 
-	*number = branch->front;
-	branch->bounds[branch->front] = INFINITY;
+	if (branch->part->n > SORTED_MOST)
+	{
+		*number = branch->front;
+		branch->bounds[branch->front] = INFINITY;
+	}
+	else
+		*number = branch->order[branch->front++];
 	worker->queue[0].key = find_front(worker, branch);
 	if (worker->queue[0].key > worker->worst ||
 		worker->queue[0].key == INFINITY)
