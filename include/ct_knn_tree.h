@@ -154,6 +154,9 @@ typedef struct CtKnnWorker
 	double		least_wanted;	/* the least of them */
 
 	int64		distances;
+
+	/* no other thread's worker is in the same lines of a cache */
+	char		padding[PG_CACHE_LINE_SIZE];
 } CtKnnWorker;
 
 extern int	ct_knn_found_size(int k);
