@@ -111,13 +111,18 @@ find_version(CtVisible *visible, ItemPointer tid)
 								  visible->snapshot, &tuple, NULL, true);
 }
 
-/* Is this line pointer of the locked page plain? */
+/*
+ * Is this line pointer of the locked page plain?  What heap_hot_search_buffer()
+ * finds out of the first tuple of a chain, for transactions that are not
+ * serializable.
+ */
 static bool
 is_plain(CtVisible *visible, Page page, OffsetNumber offset)
 {
-	ItemPointerData tid;
+	ItemId		item = PageGetItemId(page, offset);
+	HeapTupleData tuple;
 
-	if (!ItemIdIsNormal(PageGetItemId(page, offset)))
+	if (!ItemIdIsNormal(item))
 		return false;
 
 	/*
@@ -127,9 +132,13 @@ is_plain(CtVisible *visible, Page page, OffsetNumber offset)
 	 */
 	if (PageIsAllVisible(page) && !visible->snapshot->takenDuringRecovery)
 		return true;
-	ItemPointerSet(&tid, visible->block, offset);
-	return find_version(visible, &tid) &&
-		ItemPointerGetOffsetNumber(&tid) == offset;
+	tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
+	tuple.t_len = ItemIdGetLength(item);
+	tuple.t_tableOid = RelationGetRelid(visible->heap);
+	ItemPointerSet(&tuple.t_self, visible->block, offset);
+	return !HeapTupleIsHeapOnly(&tuple) &&
+		HeapTupleSatisfiesVisibility(&tuple, visible->snapshot,
+									 visible->buffer);
 }
 
 /* What is to be noted of a page of the table. */
