@@ -37,6 +37,9 @@
 #define PAGE_NEW		0
 #define PAGE_MIXED		PG_UINT16_MAX
 
+/* rows between one that is looked at and one whose memory is asked for */
+#define PREFETCH_ROWS	12
+
 struct CtVisible
 {
 	Relation	heap;
@@ -149,8 +152,17 @@ look_at_page(CtVisible *visible, BlockNumber block)
 	OffsetNumber last = PageGetMaxOffsetNumber(page);
 	OffsetNumber offset = FirstOffsetNumber;
 
-	while (offset <= last && is_plain(visible, page, offset))
+	while (offset <= last)
+	{
+		/* tuples are far apart; get the line of one that comes soon */
+		if (offset + PREFETCH_ROWS <= last)
+			__builtin_prefetch(PageGetItem(page,
+										   PageGetItemId(page,
+														 offset + PREFETCH_ROWS)));
+		if (!is_plain(visible, page, offset))
+			break;
 		offset++;
+	}
 	LockBuffer(visible->buffer, BUFFER_LOCK_UNLOCK);
 	/* rows at the end may be those of somebody who is loading the table */
 	return offset > FirstOffsetNumber ? offset - 1 : PAGE_MIXED;
