@@ -154,6 +154,11 @@ typedef struct CtKernelTable
 								  size_t stride, size_t n, size_t dim,
 								  double *dist);
 
+	/* the same, but for the root: sums of squares, at most CT_SUM_MAX */
+	void		(*box_squares) (const double *q, const float *boxes,
+								size_t stride, size_t n, size_t dim,
+								double *squares);
+
 	/*
 	 * Products of the shares of a query and of n rows, which are stored by
 	 * column: share j of row i is shares[j * stride + i].  Products and sums

@@ -103,14 +103,16 @@ typedef struct CtKnnFound
 typedef struct CtKnnBranch
 {
 	const CtKnnPart *part;
-	double	   *bounds;			/* of what it leads to; INFINITY: visited */
-	uint32	   *order;			/* whose they are, where they are ordered */
+	int			n;				/* places that it leads to */
+	double	   *squares;		/* of their distances; INFINITY: visited */
+	uint16	   *order;			/* their numbers in the part, and squares rise;
+								 * or NULL: neither */
 	int			front;			/* the least of those left */
 } CtKnnBranch;
 
 typedef struct CtKnnItem
 {
-	double		key;
+	double		square;
 	uint32		branch;
 } CtKnnItem;
 
@@ -133,6 +135,7 @@ typedef struct CtKnnWorker
 	int			nfound;
 	CtKnnFound *sorted;
 	double		worst;			/* no further row is needed, as far as known */
+	double		limit;			/* the same for squares of boxes */
 
 	/* branches that are open; those with something left are in the queue */
 	CtKnnItem  *queue;			/* binary heap */
@@ -140,17 +143,17 @@ typedef struct CtKnnWorker
 	CtKnnBranch *branches;
 	int			nbranches;
 	int			branches_size;	/* of the queue, too */
-	double	   *bounds;			/* of all branches */
-	uint32	   *order;
-	size_t		nbounds;
-	size_t		bounds_size;
+	double	   *squares;		/* of all branches */
+	uint16	   *order;
+	size_t		nsquares;
+	size_t		squares_size;
 
 	/* nodes that are missing: of this query, then of all so far */
 	uint32	   *wanted;
 	int			nwanted;
 	int			wanted_before;
 	int			wanted_size;
-	double	   *wanted_bounds;	/* of this query's */
+	double	   *wanted_squares; /* of this query's */
 	double		least_wanted;	/* the least of them */
 
 	int64		distances;

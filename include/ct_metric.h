@@ -138,6 +138,7 @@ extern void ct_space_box_bounds(const CtSpace *space, int dims,
 								const double *query, double slack,
 								const float *boxes, size_t stride, int n,
 								double *bounds);
+extern double ct_space_box_limit(const CtSpace *space, double worst);
 extern double ct_correlation_bound(const CtSpace *space, double rho);
 extern bool ct_radius_decides(const CtSpace *space, double radius);
 extern double ct_square_up(double dist);

@@ -504,6 +504,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.squares_columns_f64 = squares_columns_f64_avx512,
 	.squares_columns_f32 = squares_columns_f32_avx512,
 	.box_distances = box_distances,
+	.box_squares = box_squares,
 	.share_products = share_products,
 	.code_sums = code_sums,
 	.quantize = quantize,

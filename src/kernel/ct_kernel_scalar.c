@@ -526,6 +526,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.squares_columns_f64 = squares_columns_f64_scalar,
 	.squares_columns_f32 = squares_columns_f32_scalar,
 	.box_distances = box_distances,
+	.box_squares = box_squares,
 	.share_products = share_products,
 	.code_sums = code_sums,
 	.quantize = quantize,

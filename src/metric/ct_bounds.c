@@ -190,6 +190,21 @@ ct_space_box_bounds(const CtSpace *space, int dims, const double *query,
 }
 
 /*
+ * The same the other way round: no point of a box whose box_squares() is above
+ * the result has a computed distance of at most worst to the query; INFINITY if
+ * that cannot be said of any.  The last factor makes up for the roundings of
+ * four operations, and for the root that nobody takes.
+ */
+double
+ct_space_box_limit(const CtSpace *space, double worst)
+{
+	double		scale = (1.0 - space->error) * (1.0 - 2.0 * space->error);
+	double		least = (worst + BOX_MIN) / scale;
+
+	return least < BOX_MAX ? least * least * (1.0 + 0x1p-48) : INFINITY;
+}
+
+/*
  * Limits for the squares that distances are the roots of.  Squares of distances
  * up to the one given are at most ct_square_up(), and larger squares are those of
  * larger distances.  Squares of distances above it are more than

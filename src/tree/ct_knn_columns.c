@@ -120,12 +120,12 @@ create_workers(Engine *engine)
 		worker->branches_size = 256;
 		worker->branches = palloc(sizeof(CtKnnBranch) * worker->branches_size);
 		worker->queue = palloc(sizeof(CtKnnItem) * worker->branches_size);
-		worker->bounds_size = 8192;
-		worker->bounds = palloc(sizeof(double) * worker->bounds_size);
-		worker->order = palloc(sizeof(uint32) * worker->bounds_size);
+		worker->squares_size = 8192;
+		worker->squares = palloc(sizeof(double) * worker->squares_size);
+		worker->order = palloc(sizeof(uint16) * worker->squares_size);
 		worker->wanted_size = WANTED_NODES;
 		worker->wanted = palloc(sizeof(uint32) * WANTED_NODES);
-		worker->wanted_bounds = palloc(sizeof(double) * WANTED_NODES);
+		worker->wanted_squares = palloc(sizeof(double) * WANTED_NODES);
 	}
 }
 
@@ -142,11 +142,11 @@ enlarge_workers(Engine *engine)
 										 sizeof(CtKnnBranch) * worker->branches_size);
 		worker->queue = repalloc_huge(worker->queue,
 									  sizeof(CtKnnItem) * worker->branches_size);
-		worker->bounds_size *= 2;
-		worker->bounds = repalloc_huge(worker->bounds,
-									   sizeof(double) * worker->bounds_size);
+		worker->squares_size *= 2;
+		worker->squares = repalloc_huge(worker->squares,
+										sizeof(double) * worker->squares_size);
 		worker->order = repalloc_huge(worker->order,
-									  sizeof(uint32) * worker->bounds_size);
+									  sizeof(uint16) * worker->squares_size);
 	}
 	engine->scratch_full = false;
 }

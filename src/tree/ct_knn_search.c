@@ -3,7 +3,8 @@
  * ct_knn_search.c
  *	  The nearest rows of one query, in a tree that is in memory.
  *
- * Best-first, as in ct_search.c, with the same bounds; but k is known.  Rows
+ * Best-first, as in ct_search.c, with the same bounds, but no root is taken of
+ * the squares of a box's distance; and k is known.  Rows
  * found are collected, somewhat more than k of them, and then reduced to about
  * k by vector instructions: that costs less than a heap, whose branches nobody
  * can foresee.
@@ -34,8 +35,8 @@
 /* so many rows are ordered by comparing each with all others */
 #define RANKED_MOST		192
 
-/* so many bounds of a branch are ordered at once */
-#define SORTED_MOST		16
+/* so many places of a branch are ordered at once */
+#define ORDERED_MOST	16
 
 /* guesses of the distance of the row in place k, at once */
 #define GUESSES			6
@@ -106,6 +107,13 @@ sort_rows(CtKnnWorker *worker)
 		}
 }
 
+static inline void
+set_worst(CtKnnWorker *worker, double worst)
+{
+	worker->worst = worst;
+	worker->limit = ct_space_box_limit(&worker->tree->knn->index->space, worst);
+}
+
 /* Keeps exactly the k nearest rows. */
 static void
 keep_nearest(CtKnnWorker *worker)
@@ -117,7 +125,7 @@ keep_nearest(CtKnnWorker *worker)
 		worker->dist[i] = worker->sorted[i].dist;
 		worker->keys[i] = worker->sorted[i].key;
 	}
-	worker->worst = worker->dist[worker->k - 1];
+	set_worst(worker, worker->dist[worker->k - 1]);
 }
 
 static double
@@ -161,7 +169,7 @@ narrow(CtKnnWorker *worker)
 			lower = guess;
 		guess = lower + (upper - lower) / 2;
 	}
-	worker->worst = upper;
+	set_worst(worker, upper);
 	worker->nfound = kernels->keep_at_most(worker->dist, worker->keys, n,
 										   upper, worker->dist, worker->keys);
 	if (worker->nfound > worker->k + Max(worker->k / 8, 12))
@@ -208,9 +216,9 @@ sift_down(CtKnnWorker *worker)
 		if (child >= worker->nqueue)
 			break;
 		if (child + 1 < worker->nqueue &&
-			worker->queue[child + 1].key < worker->queue[child].key)
+			worker->queue[child + 1].square < worker->queue[child].square)
 			child++;
-		if (!(worker->queue[child].key < item.key))
+		if (!(worker->queue[child].square < item.square))
 			break;
 		worker->queue[position] = worker->queue[child];
 		position = child;
@@ -219,50 +227,73 @@ sift_down(CtKnnWorker *worker)
 }
 
 static void
-push(CtKnnWorker *worker, double key, uint32 branch)
+push(CtKnnWorker *worker, double square, uint32 branch)
 {
 	int			position = worker->nqueue++;
 
 	while (position > 0 &&
-		   key < worker->queue[(position - 1) / 2].key)
+		   square < worker->queue[(position - 1) / 2].square)
 	{
 		worker->queue[position] = worker->queue[(position - 1) / 2];
 		position = (position - 1) / 2;
 	}
-	worker->queue[position].key = key;
+	worker->queue[position].square = square;
 	worker->queue[position].branch = branch;
 }
 
-/* Orders the few bounds of a branch, so that each next one is at hand. */
+/*
+ * Orders the places of a branch, so that each next one is at hand.  When it is
+ * known how far away they may be, of many places few are left, as a rule;
+ * otherwise many stay without an order.
+ */
 static void
-sort_bounds(CtKnnWorker *worker, CtKnnBranch *branch)
+order_places(CtKnnWorker *worker, CtKnnBranch *branch, uint16 *order)
 {
-	const CtSpace *space = &worker->tree->knn->index->space;
-	int			n = branch->part->n;
-	double		bounds[SORTED_MOST];
-	uint32		ranks[SORTED_MOST];
+	const CtKernelTable *kernels = worker->tree->knn->index->space.kernels;
+	double		squares[ORDERED_MOST];
+	uint16		places[ORDERED_MOST + CT_KNN_BLOCK];
+	uint32		ranks[ORDERED_MOST];
+	int			n = branch->n;
 
-	memcpy(bounds, branch->bounds, sizeof(double) * n);
-	space->kernels->ranks_f64(bounds, n, ranks);
+	if (n <= ORDERED_MOST)
+		for (int i = 0; i < n; i++)
+			places[i] = i;
+	else
+	{
+		double		rest;
+
+		if (worker->limit == INFINITY ||
+			kernels->count_f64(branch->squares, n,
+							   worker->limit) > ORDERED_MOST)
+			return;
+		n = kernels->choose_f64(branch->squares, n, -1.0, worker->limit,
+								places, &rest);
+	}
+	branch->n = n;
+	branch->order = order;
+	if (n <= 0)
+		return;
+	for (int i = 0; i < n; i++)
+		squares[i] = branch->squares[places[i]];
+	kernels->ranks_f64(squares, n, ranks);
 	for (int i = 0; i < n; i++)
 	{
-		branch->bounds[ranks[i]] = bounds[i];
-		branch->order[ranks[i]] = i;
+		branch->squares[ranks[i]] = squares[i];
+		order[ranks[i]] = places[i];
 	}
 }
 
-/* Finds the least bound of a branch that is left. */
+/* Finds what is left of a branch with the least square; returns that. */
 static inline double
 find_front(CtKnnWorker *worker, CtKnnBranch *branch)
 {
 	const CtSpace *space = &worker->tree->knn->index->space;
 
-	if (branch->part->n > SORTED_MOST)
-		branch->front = space->kernels->argmin_f64(branch->bounds,
-												   branch->part->n);
-	else if (branch->front == branch->part->n)
+	if (branch->order == NULL)
+		branch->front = space->kernels->argmin_f64(branch->squares, branch->n);
+	else if (branch->front == branch->n)
 		return INFINITY;
-	return branch->bounds[branch->front];
+	return branch->squares[branch->front];
 }
 
 /* Opens a node; false if there is no room. */
@@ -274,44 +305,44 @@ open_node(CtKnnWorker *worker, const CtKnnNode *node, const double *query)
 	for (const CtKnnPart *part = node->parts; part; part = part->next)
 	{
 		CtKnnBranch *branch = &worker->branches[worker->nbranches];
-		double		key;
+		double		square;
 
 		if (worker->nbranches == worker->branches_size ||
-			worker->nbounds + part->n > worker->bounds_size)
+			worker->nsquares + part->n > worker->squares_size)
 			return false;
 		branch->part = part;
-		branch->bounds = worker->bounds + worker->nbounds;
-		branch->order = worker->order + worker->nbounds;
+		branch->n = part->n;
+		branch->squares = worker->squares + worker->nsquares;
+		branch->order = NULL;
 		branch->front = 0;
-		ct_space_box_bounds(space, space->dims, query, 0.0, part->boxes,
-							part->n, part->n, branch->bounds);
-		if (part->n <= SORTED_MOST)
-			sort_bounds(worker, branch);
-		key = find_front(worker, branch);
-		if (key > worker->worst)
+		space->kernels->box_squares(query, part->boxes, part->n, part->n,
+									space->dims, branch->squares);
+		order_places(worker, branch, worker->order + worker->nsquares);
+		square = find_front(worker, branch);
+		if (square > worker->limit || square == INFINITY)
 			continue;
-		push(worker, key, worker->nbranches++);
-		worker->nbounds += part->n;
+		push(worker, square, worker->nbranches++);
+		worker->nsquares += branch->n;
 	}
 	return true;
 }
 
-/* Takes what has the least bound of all; returns the branch that led there. */
+/* Takes what is nearest of all; returns the branch that led there. */
 static const CtKnnPart *
 take_front(CtKnnWorker *worker, int *number)
 {
 	CtKnnBranch *branch = &worker->branches[worker->queue[0].branch];
 
-	if (branch->part->n > SORTED_MOST)
+	if (branch->order)
+		*number = branch->order[branch->front++];
+	else
 	{
 		*number = branch->front;
-		branch->bounds[branch->front] = INFINITY;
+		branch->squares[branch->front] = INFINITY;
 	}
-	else
-		*number = branch->order[branch->front++];
-	worker->queue[0].key = find_front(worker, branch);
-	if (worker->queue[0].key > worker->worst ||
-		worker->queue[0].key == INFINITY)
+	worker->queue[0].square = find_front(worker, branch);
+	if (worker->queue[0].square > worker->limit ||
+		worker->queue[0].square == INFINITY)
 		worker->queue[0] = worker->queue[--worker->nqueue];
 	sift_down(worker);
 	return branch->part;
@@ -324,12 +355,12 @@ take_front(CtKnnWorker *worker, int *number)
  * will be asked again, when what others want has been loaded.
  */
 static void
-want(CtKnnWorker *worker, uint32 number, double bound)
+want(CtKnnWorker *worker, uint32 number, double square)
 {
-	worker->least_wanted = Min(worker->least_wanted, bound);
+	worker->least_wanted = Min(worker->least_wanted, square);
 	if (worker->nwanted == worker->wanted_size)
 		return;
-	worker->wanted_bounds[worker->nwanted - worker->wanted_before] = bound;
+	worker->wanted_squares[worker->nwanted - worker->wanted_before] = square;
 	worker->wanted[worker->nwanted++] = number;
 }
 
@@ -340,7 +371,7 @@ review_wanted(CtKnnWorker *worker)
 	int			n = worker->wanted_before;
 
 	for (int i = worker->wanted_before; i < worker->nwanted; i++)
-		if (worker->wanted_bounds[i - worker->wanted_before] <= worker->worst)
+		if (worker->wanted_squares[i - worker->wanted_before] <= worker->limit)
 			worker->wanted[n++] = worker->wanted[i];
 	worker->nwanted = worker->wanted_before = n;
 }
@@ -351,10 +382,10 @@ static void
 begin(CtKnnWorker *worker)
 {
 	worker->nfound = 0;
-	worker->worst = INFINITY;
+	set_worst(worker, INFINITY);
 	worker->nqueue = 0;
 	worker->nbranches = 0;
-	worker->nbounds = 0;
+	worker->nsquares = 0;
 	worker->wanted_before = worker->nwanted;
 	worker->least_wanted = INFINITY;
 }
@@ -402,9 +433,9 @@ ct_knn_search(CtKnnWorker *worker, const double *query, CtKnnKey self,
 		want(worker, 0, 0.0);
 	else if (!open_node(worker, &nodes[0], query))
 		return CT_KNN_FULL;
-	while (worker->nqueue > 0 && worker->queue[0].key <= worker->worst)
+	while (worker->nqueue > 0 && worker->queue[0].square <= worker->limit)
 	{
-		double		key = worker->queue[0].key;
+		double		square = worker->queue[0].square;
 		int			child;
 		const CtKnnPart *part = take_front(worker, &child);
 		uint32		number = part->first + child;
@@ -420,7 +451,7 @@ ct_knn_search(CtKnnWorker *worker, const double *query, CtKnnKey self,
 		}
 		else
 		{
-			want(worker, number, key);
+			want(worker, number, square);
 			if (worker->worst < INFINITY)
 				continue;
 			expected += nodes[number].height == 0 ? ROWS_EXPECTED : worker->k;
@@ -429,7 +460,7 @@ ct_knn_search(CtKnnWorker *worker, const double *query, CtKnnKey self,
 		}
 	}
 	review_wanted(worker);
-	if (worker->least_wanted <= worker->worst &&
+	if (worker->least_wanted <= worker->limit &&
 		worker->least_wanted < INFINITY)
 		return CT_KNN_MISSING;
 	*n = finish(worker, self, rows);

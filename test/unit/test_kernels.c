@@ -901,6 +901,7 @@ check_boxes_of(const CtKernelTable *const *tables, Kind kind, size_t dim,
 								   unaligned ? 2 : 0);
 	double	   *q = arena_tail(q_arena, dim * sizeof(double), unaligned ? 4 : 0);
 	double		should[MAX_COUNT];
+	double		squares[MAX_COUNT];
 
 	for (size_t j = 0; j < dim; j++)
 		put_f64(q, j, random_below(2) ? random_element(kind) :
@@ -920,6 +921,7 @@ check_boxes_of(const CtKernelTable *const *tables, Kind kind, size_t dim,
 			sum += square;
 		}
 		should[i] = sqrt(sum);
+		squares[i] = sum < CT_SUM_MAX ? sum : CT_SUM_MAX;
 	}
 	for (int level = 0; level < CT_KERNEL_LEVELS; level++)
 	{
@@ -934,6 +936,15 @@ check_boxes_of(const CtKernelTable *const *tables, Kind kind, size_t dim,
 					 get_f64(dist, i), should[i]);
 		if (!fences_whole(dist, n))
 			fail(tables[level]->name, "box_distances wrote beyond its output",
+				 kind, dim, n, n, NAN, NAN);
+		dist = fenced_output(unaligned);
+		tables[level]->box_squares(q, boxes, stride, n, dim, dist);
+		for (size_t i = 0; i < n; i++)
+			if (!same_bits(get_f64(dist, i), squares[i]))
+				fail(tables[level]->name, "box_squares", kind, dim, n, i,
+					 get_f64(dist, i), squares[i]);
+		if (!fences_whole(dist, n))
+			fail(tables[level]->name, "box_squares wrote beyond its output",
 				 kind, dim, n, n, NAN, NAN);
 	}
 }
