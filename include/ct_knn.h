@@ -119,6 +119,7 @@ extern void ct_knn_source_close(CtKnnSource *source);
 extern void ct_knn_run(CtKnn *knn);
 extern void ct_knn_answer(CtKnn *knn, const CtKnnQuery *query, int64 n,
 						  const CtKnnRow *rows);
+extern void ct_knn_own_threads(void);
 extern void ct_knn_start_threads(CtKnn *knn);
 extern void ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query,
 							  const double *point);

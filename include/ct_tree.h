@@ -13,6 +13,8 @@
 #ifndef CT_TREE_H
 #define CT_TREE_H
 
+#include <signal.h>
+
 #include "ct_gather.h"
 #include "ct_page.h"
 
@@ -171,6 +173,8 @@ extern int	ct_compare_tids(const void *a, const void *b);
 extern int64 ct_nulls_collect(CtIndex *index, ItemPointerData **tids);
 
 /* ct_threads.c */
+extern void ct_threads_block(sigset_t *before);
+extern void ct_threads_unblock(const sigset_t *before);
 extern void ct_threads_start(int nthreads);
 extern void ct_threads_stop(void);
 

@@ -151,19 +151,25 @@ stop_threads(void *arg)
 }
 
 /*
- * Starts the threads.  They end with the current memory context, so also when
- * an error ends the search.
+ * Sees to it that threads end with the current memory context, so also when an
+ * error ends the search.
  */
+void
+ct_knn_own_threads(void)
+{
+	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+
+	callback->func = stop_threads;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+}
+
+/* Starts the threads. */
 void
 ct_knn_start_threads(CtKnn *knn)
 {
-	MemoryContextCallback *callback;
-
 	if (knn->nthreads == 1)
 		return;
-	callback = palloc0(sizeof(MemoryContextCallback));
-	callback->func = stop_threads;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+	ct_knn_own_threads();
 	ct_threads_start(knn->nthreads);
 }
 

@@ -185,25 +185,15 @@ ask(Engine *engine, CtKnnWorker *worker, int i)
 	return outcome;
 }
 
-/*
- * Asks the first n queries that are pending, each once, as far as time permits.
- * Of those that stay without an answer nrows stays -1.
- */
+/* Asks the first n queries that are pending, each once, as far as time permits. */
 static void
-ask_all(Engine *engine, int n)
+ask_together(Engine *engine, int n, bool shared)
 {
 	Window	   *window = &engine->window;
 	bool		stop = false;
 	bool		full = false;
-	bool		shared = engine->knn->nthreads > 1 &&
-		n * (engine->knn->k + 10) >= SHARED_ANSWERS;
 	instr_time	start;
 
-	if (shared && !engine->threads)
-	{
-		ct_knn_start_threads(engine->knn);
-		engine->threads = true;
-	}
 	INSTR_TIME_SET_CURRENT(start);
 #pragma omp parallel num_threads(engine->knn->nthreads) if (shared) reduction(||:full)
 	{
@@ -232,6 +222,32 @@ ask_all(Engine *engine, int n)
 		}
 	}
 	engine->scratch_full = full;
+}
+
+/*
+ * The same, by all threads if it is worth while.  Of queries that stay without
+ * an answer nrows stays -1.  The first time threads are started, without waiting
+ * for them to be there: so this time the main one, too, sees no signal until it
+ * is time to look after interrupts.
+ */
+static void
+ask_all(Engine *engine, int n)
+{
+	const CtKnn *knn = engine->knn;
+	bool		shared = knn->nthreads > 1 &&
+		n * (knn->k + 10) >= SHARED_ANSWERS;
+	sigset_t	before;
+
+	if (!shared || engine->threads)
+	{
+		ask_together(engine, n, shared);
+		return;
+	}
+	ct_knn_own_threads();
+	engine->threads = true;
+	ct_threads_block(&before);
+	ask_together(engine, n, true);
+	ct_threads_unblock(&before);
 }
 
 /* -------- the window -------- */

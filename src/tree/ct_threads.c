@@ -19,26 +19,43 @@
 #include "ct_tree.h"
 
 /*
+ * Leaves signals to nobody until ct_threads_unblock(): a thread inherits the
+ * mask of the one that creates it, so that threads of a first region in between
+ * see none ever.
+ */
+void
+ct_threads_block(sigset_t *before)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, before);
+}
+
+void
+ct_threads_unblock(const sigset_t *before)
+{
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/*
  * Starts so many threads, including the main one, to which the others leave
- * signals: a thread inherits the mask of the one that creates it.  Regions that
- * follow must ask for no more threads than these.
+ * signals.  Regions that follow must ask for no more threads than these.
  */
 void
 ct_threads_start(int nthreads)
 {
-	sigset_t	all;
 	sigset_t	before;
 	int			started = 0;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ct_threads_block(&before);
 	/* compilers drop a region in which nothing happens */
 #pragma omp parallel num_threads(nthreads)
 	{
 #pragma omp atomic
 		started++;
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	ct_threads_unblock(&before);
 }
 
 /* Ends the threads, so that an idle session has none. */
