@@ -265,6 +265,15 @@ DROP TABLE bulk_large, bulk_little2, bulk_much2;
 -- once for each row of a join
 SELECT count(*), count(*) FILTER (WHERE k.distance IS DISTINCT FROM a.pt <~> b.pt) AS differences
 FROM (SELECT pt FROM bulk ORDER BY id LIMIT 20) AS a, LATERAL covertree_knn('bulk_pt', ARRAY[a.pt], 3) AS k JOIN bulk AS b ON b.ctid = k.tid;
+-- called again and again by one plan, it takes memory for results once
+BEGIN;
+DECLARE bulk_again NO SCROLL CURSOR FOR
+	SELECT k.query FROM (SELECT pt FROM bulk ORDER BY id LIMIT 20) AS a, LATERAL covertree_knn('bulk_pt', ARRAY[a.pt], 3) AS k;
+MOVE 50 IN bulk_again;
+SELECT count(*) < 2 AS once FROM pg_backend_memory_contexts WHERE name = 'Bulk search: results';
+COMMIT;
+SELECT count(*), count(DISTINCT (k).tid) > 3 AS several
+FROM (SELECT covertree_knn('bulk_pt', ARRAY[pt], 3) AS k FROM (SELECT pt FROM bulk ORDER BY id LIMIT 20) AS a) AS a;
 -- more neighbours than memory has room for
 SET work_mem = '64kB';
 SELECT bulk_same('bulk_pt', bulk_queries('gauss', 3, 3, 11), 5000, 'bulk');

@@ -102,6 +102,12 @@ run_box_distances(const CtKernelTable *t, const Case *c)
 }
 
 static void
+run_box_squares(const CtKernelTable *t, const Case *c)
+{
+	t->box_squares(query, f32, c->n, c->n, c->dim, out);
+}
+
+static void
 run_share_products(const CtKernelTable *t, const Case *c)
 {
 	t->share_products(fquery, bytes, c->n, c->n, c->dim, fout);
@@ -218,6 +224,7 @@ static const Case cases[] = {
 	{"box_distances/2", "box and dimension", 96, 2, 96 * 2, run_box_distances},
 	{"box_distances/3", "box and dimension", 96, 3, 96 * 3, run_box_distances},
 	{"box_distances/8", "box and dimension", 64, 8, 64 * 8, run_box_distances},
+	{"box_squares/3", "box and dimension", 96, 3, 96 * 3, run_box_squares},
 	{"argmin_f64", "key", 192, 1, 192, run_argmin_f64},
 	{"count_f64", "key", 512, 1, 512, run_count_f64},
 	{"choose_f64", "key", 192, 1, 192, run_choose_f64},
@@ -278,7 +285,7 @@ fill(size_t m)
 static void
 fix_boxes(const Case *c)
 {
-	if (c->run == run_box_distances)
+	if (c->run == run_box_distances || c->run == run_box_squares)
 		for (size_t i = 0; i < c->n * c->dim; i++)
 			f32[c->n * c->dim + i] = f32[i] + 0.1f;
 }

@@ -33,13 +33,11 @@ keys_from(const double *keys, size_t i, size_t n)
 	return vector_load_some(keys + i, mask_of(n - i), sizeof(double));
 }
 
-/* bits of the keys from number i on that are at most limit */
+/* bits of the last n - i keys, less than a vector, that are at most limit */
 CT_INLINE CT_TARGET unsigned int
-keys_at_most(const double *keys, size_t i, size_t n, Vector limit)
+last_at_most(const double *keys, size_t i, size_t n, Vector limit)
 {
-	unsigned int bits = vector_at_most(keys_from(keys, i, n), limit);
-
-	return n - i >= VECTOR_LANES ? bits : bits & ((1U << (n - i)) - 1);
+	return vector_at_most(keys_from(keys, i, n), limit) & ((1U << (n - i)) - 1);
 }
 
 static CT_TARGET size_t
@@ -47,9 +45,14 @@ count_f64(const double *keys, size_t n, double limit)
 {
 	Vector		most = vector_set(limit);
 	size_t		count = 0;
+	size_t		i = 0;
 
-	for (size_t i = 0; i < n; i += VECTOR_LANES)
-		count += __builtin_popcount(keys_at_most(keys, i, n, most));
+	for (; n - i >= VECTOR_LANES; i += VECTOR_LANES)
+		count += __builtin_popcount(vector_at_most(vector_load(keys + i,
+															   sizeof(double)),
+												   most));
+	if (i < n)
+		count += __builtin_popcount(last_at_most(keys, i, n, most));
 	return count;
 }
 

@@ -25,10 +25,10 @@
  */
 
 /*
- * The keys and tags of the bits, side by side.  Reads no others, all of them
- * before it writes, and writes VECTOR_LANES of each.
+ * The keys and tags of the bits, side by side; returns their number.  Reads no
+ * others, all of them before it writes, and writes up to VECTOR_LANES of each.
  */
-CT_INLINE CT_TARGET void
+CT_INLINE CT_TARGET size_t
 keep_lanes(const double *keys, const uint64_t *tags, unsigned int bits,
 		   double *kept_keys, uint64_t *kept_tags)
 {
@@ -38,14 +38,18 @@ keep_lanes(const double *keys, const uint64_t *tags, unsigned int bits,
 
 	_mm512_storeu_pd(kept_keys, _mm512_maskz_compress_pd(bits, some_keys));
 	_mm512_storeu_si512(kept_tags, _mm512_maskz_compress_epi64(bits, some_tags));
+	return __builtin_popcount(bits);
 #else
+	size_t		kept = 0;
+
 	for (; bits != 0; bits &= bits - 1)
 	{
 		int			lane = __builtin_ctz(bits);
 
-		*kept_keys++ = load_f64(keys + lane);
-		*kept_tags++ = tags[lane];
+		kept_keys[kept] = load_f64(keys + lane);
+		kept_tags[kept++] = tags[lane];
 	}
+	return kept;
 #endif
 }
 
@@ -55,17 +59,21 @@ keep_at_most(const double *keys, const uint64_t *tags, size_t n, double limit,
 {
 	Vector		most = vector_set(limit);
 	size_t		kept = 0;
+	size_t		i = 0;
 
-	for (size_t i = 0; i < n; i += VECTOR_LANES)
+	for (; n - i >= VECTOR_LANES; i += VECTOR_LANES)
 	{
-		unsigned int bits = keys_at_most(keys, i, n, most);
+		unsigned int bits = vector_at_most(vector_load(keys + i,
+													   sizeof(double)),
+										   most);
 
-		if (bits == 0)
-			continue;
-		keep_lanes(keys + i, tags + i, bits, kept_keys + kept,
-				   kept_tags + kept);
-		kept += __builtin_popcount(bits);
+		if (bits != 0)
+			kept += keep_lanes(keys + i, tags + i, bits, kept_keys + kept,
+							   kept_tags + kept);
 	}
+	if (i < n)
+		kept += keep_lanes(keys + i, tags + i, last_at_most(keys, i, n, most),
+						   kept_keys + kept, kept_tags + kept);
 	return kept;
 }
 
