@@ -215,9 +215,9 @@ emit_rows(void *arg, const CtKnnQuery *query, int64 rank, int64 n,
 
 /*
  * Prepares a set of results like InitMaterializedSRF(), but one whose tuples
- * stand side by side without rounding to powers of two, as they do by themselves
- * from PostgreSQL 18 on.  The memory context is that of all calls by the same
- * node of a plan, one after the other.
+ * stand side by side, without rounding to powers of two.  (From PostgreSQL 18 on
+ * a tuplestore sees to that itself.)  The memory context is that of all calls by
+ * the same node of a plan, one after the other.
  */
 static void
 prepare_results(BulkState *state, FunctionCallInfo fcinfo)
@@ -228,8 +228,6 @@ prepare_results(BulkState *state, FunctionCallInfo fcinfo)
 
 	InitMaterializedSRF(fcinfo, 0);
 	state->info = info;
-	if (PG_VERSION_NUM >= 180000)
-		return;
 	if (function->fn_extra == NULL)
 		function->fn_extra = GenerationContextCreate(function->fn_mcxt,
 													 "Bulk search: results",
