@@ -71,6 +71,16 @@ ct_code_at(int j, size_t i, size_t stride)
 	return (size_t) (j / 2) * 2 * stride + 2 * i + j % 2;
 }
 
+/* what code 0 of coordinate j stands for */
+static inline double
+ct_grid_base(const CtGridView *view, int j)
+{
+	const CtGrid *grid = view->grid;
+	double		base = grid->bases[view->dims <= CT_CODE_BASES ? j : 0];
+
+	return grid->framed && view->origin ? view->origin[j] + base : base;
+}
+
 extern int	ct_grid_bases(int dims);
 extern size_t ct_grid_bytes(int dims);
 
@@ -91,6 +101,13 @@ extern double ct_grid_encode(const CtGridView *view, const double *point,
 /* The error of the codes that are there. */
 extern double ct_grid_error(const CtGridView *view, const double *point,
 							const uint8_t *codes, size_t i, size_t stride);
+
+/*
+ * The length of what is left of dims numbers, by the sum of squares of that, and
+ * by that of these, which are known to one rounding.  INFINITY where it is not
+ * known.
+ */
+extern double ct_code_error(double squares, double offsets, int dims);
 
 /* An error as it is stored. */
 extern float ct_grid_stored_error(double error);

@@ -68,6 +68,9 @@ typedef enum CtKernelLevel
 /* queries whose features lie side by side */
 #define CT_PACK				8
 
+/* queries, or rows, that the block kernels of codes treat at a time */
+#define CT_CODE_LANES		16
+
 /* covariance functions; values are on disk */
 typedef enum CtCovariance
 {
@@ -108,6 +111,33 @@ typedef struct CtBlockQueries
 	const float *rests;			/* by query */
 	const float *needed;		/* correlation that a row must be able to reach */
 } CtBlockQueries;
+
+/*
+ * Codes of a block of queries, as block_codes() makes them.  They are signed
+ * bytes and come in fours, the first one lowest: quad p of query b is
+ * quads[p * CT_BLOCK + b].
+ */
+typedef struct CtBlockCodes
+{
+	uint32_t   *quads;
+	float		scale[CT_BLOCK];	/* what a code of 1 stands for */
+	float		rests[CT_BLOCK];	/* sums of squares of what codes leave, */
+	int32_t		squares[CT_BLOCK];	/* of squares of codes, */
+	int32_t		sums[CT_BLOCK]; /* and of codes */
+} CtBlockCodes;
+
+/* Which rows does block_reach() look for, and where do its results go? */
+typedef struct CtBlockReach
+{
+	const uint32_t *quads;		/* of the block */
+	size_t		nquads;
+	size_t		nqueries;		/* of the block, */
+	const uint8_t *queries;		/* these */
+	const float *factors;		/* by query of the block */
+	const float *least;			/* likewise */
+	int32_t    *products;		/* n for each of the queries asked for */
+	uint16_t   *masks;			/* n / CT_CODE_LANES likewise, a bit a row */
+} CtBlockReach;
 
 typedef struct CtKernelTable
 {
@@ -224,6 +254,33 @@ typedef struct CtKernelTable
 									size_t nbasis, const float *rests,
 									uint64_t *survivors, float *estimates);
 
+	/*
+	 * The block kernels of codes, whose results are the same bits everywhere.
+	 *
+	 * block_boxes(): squared distances of a block of queries to a box.
+	 * Coordinate j of query b is places[j * CT_BLOCK + b]; box has the lower
+	 * limits, then the upper ones.  Legs are those of box_distances(), in float.
+	 *
+	 * block_codes(): codes of CT_CODE_LANES queries from number first on.  With t
+	 * = point - middle, of nquads times four coordinates (columns as above), the
+	 * scale makes the largest |t| a code of 127.  Codes of t that is not finite
+	 * may be anything.
+	 *
+	 * block_reach(): products of the codes of queries with those of n rows, a
+	 * multiple of CT_CODE_LANES, whose quad p of row i is at codes[4 * (p * n +
+	 * i)], unsigned bytes.  A row's bit is set where the product, converted to
+	 * float, is not less than squares[i] * factor + least, both rounded, and
+	 * this is not NaN.
+	 */
+	void		(*block_boxes) (const float *places, const float *box,
+								size_t dims, float *squares);
+	void		(*block_codes) (const float *points, const float *middle,
+								size_t nquads, size_t first,
+								CtBlockCodes *codes);
+	void		(*block_reach) (const CtBlockReach *reach,
+								const uint8_t *codes, const float *squares,
+								size_t n);
+
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);
 
@@ -328,6 +385,9 @@ extern const CtKernelTable ct_kernel_avx512;
 
 /* the best level that processor and operating system support */
 extern CtKernelLevel ct_kernel_supported(void);
+
+/* does the processor multiply bytes (AVX-512 VNNI)? */
+extern bool ct_kernel_has_vnni(void);
 
 /* the table of a level, or NULL where this machine cannot run it */
 extern const CtKernelTable *ct_kernel_table(CtKernelLevel level);

@@ -131,6 +131,8 @@ extern void ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query,
  */
 extern bool ct_knn_columns_can(const CtKnn *knn);
 extern void ct_knn_columns(CtKnn *knn);
+extern bool ct_knn_codes_can(const CtKnn *knn);
+extern void ct_knn_codes(CtKnn *knn);
 extern bool ct_knn_residual_can(const CtKnn *knn);
 extern void ct_knn_residual(CtKnn *knn);
 

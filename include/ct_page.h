@@ -239,6 +239,8 @@ extern void ct_leaf_code_sums(CtIndex *index, const CtNode *leaf,
 							  int32 *sums);
 
 /* ct_box.c */
+extern void ct_box_get(CtIndex *index, const CtNode *node, int link,
+					   CtBox *box);
 extern void ct_box_put(CtIndex *index, CtNode *node, int link,
 					   const CtBox *box);
 extern void ct_box_clear(CtIndex *index, CtNode *node, int link);
@@ -320,6 +322,8 @@ extern double ct_vector_shape_distance(CtIndex *index, CtLocator locator,
 extern void ct_vector_location(CtIndex *index, CtLocator locator,
 							   double *location);
 extern void ct_vector_read(CtIndex *index, CtLocator locator, double *point);
+extern void ct_vector_copy(CtIndex *index, int n, const CtLocator *locators,
+						   void *const *vectors);
 extern void ct_vector_read_records(CtIndex *index, int n,
 								   const CtLocator *locators,
 								   double *const *records);

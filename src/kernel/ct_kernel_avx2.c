@@ -325,6 +325,104 @@ typedef __m256d ProductVector;
 
 #include "ct_kernel_block.h"
 
+#define lanes_add(a, b)			_mm256_add_ps(a, b)
+#define lanes_sub(a, b)			_mm256_sub_ps(a, b)
+#define lanes_mul(a, b)			_mm256_mul_ps(a, b)
+#define lanes_max(a, b)			_mm256_max_ps(a, b)
+#define lanes_store_words(p, w)	_mm256_storeu_si256((__m256i *) (p), w)
+#define lanes_store_rounded(p, v) \
+	_mm256_storeu_si256((__m256i *) (p), _mm256_cvtps_epi32(v))
+
+CT_INLINE BLOCK_TARGET __m256i
+lanes_quad(__m256 a, __m256 b, __m256 c, __m256 d)
+{
+	__m256i		byte = _mm256_set1_epi32(255);
+	__m256i		low = _mm256_and_si256(_mm256_castps_si256(a), byte);
+	__m256i		next = _mm256_and_si256(_mm256_castps_si256(b), byte);
+	__m256i		third = _mm256_and_si256(_mm256_castps_si256(c), byte);
+
+	low = _mm256_or_si256(low, _mm256_slli_epi32(next, 8));
+	third = _mm256_or_si256(_mm256_slli_epi32(third, 16),
+							_mm256_slli_epi32(_mm256_castps_si256(d), 24));
+	return _mm256_or_si256(low, third);
+}
+
+/*
+ * Codes are widened to half words, since products of bytes (PMADDUBSW) may be
+ * cut off.  So there are two sums for each row, of four rows in a vector.
+ */
+#define REACH_TARGET	BLOCK_TARGET
+#define REACH_ROWS		1
+#define REACH_QUERIES	2
+#define REACH_MANY		2
+#define REACH_VECTORS	4
+
+typedef struct ReachRows
+{
+	__m256i		v[REACH_VECTORS];
+} ReachRows;
+typedef ReachRows ReachSums;
+
+CT_INLINE REACH_TARGET ReachSums
+reach_zero(void)
+{
+	ReachSums	sums;
+
+	UNROLL
+	for (int i = 0; i < REACH_VECTORS; i++)
+		sums.v[i] = _mm256_setzero_si256();
+	return sums;
+}
+
+CT_INLINE REACH_TARGET ReachRows
+reach_load(const uint8_t *codes)
+{
+	ReachRows	rows;
+
+	UNROLL
+	for (int i = 0; i < REACH_VECTORS; i++)
+		rows.v[i] = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *) (codes + 16 * i)));
+	return rows;
+}
+
+CT_INLINE REACH_TARGET ReachSums
+reach_add(ReachSums sums, ReachRows rows, uint32_t query)
+{
+	__m256i		wide = _mm256_cvtepi8_epi16(_mm_set1_epi32((int) query));
+
+	UNROLL
+	for (int i = 0; i < REACH_VECTORS; i++)
+		sums.v[i] = _mm256_add_epi32(sums.v[i],
+									 _mm256_madd_epi16(rows.v[i], wide));
+	return sums;
+}
+
+CT_INLINE REACH_TARGET uint16_t
+reach_finish(ReachSums sums, const float *squares, float factor, float least,
+			 int32_t *products)
+{
+	unsigned int mask = 0;
+
+	UNROLL
+	for (int i = 0; i < REACH_VECTORS; i += 2)
+	{
+		/* halves of rows 0 1 4 5 2 3 6 7 are added, and these put in order */
+		__m256i		both = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sums.v[i],
+																	  sums.v[i + 1]),
+													0xD8);
+		__m256		needed = _mm256_mul_ps(_mm256_loadu_ps(squares + 4 * i),
+										   _mm256_set1_ps(factor));
+
+		needed = _mm256_add_ps(needed, _mm256_set1_ps(least));
+		_mm256_storeu_si256((__m256i *) (products + 4 * i), both);
+		mask |= (unsigned int) _mm256_movemask_ps(_mm256_cmp_ps(_mm256_cvtepi32_ps(both),
+																needed, _CMP_GE_OQ)) << (4 * i);
+	}
+	return (uint16_t) mask;
+}
+
+#include "ct_kernel_reach.h"
+
 /* add the squares of up to four differences, from number j on */
 CT_INLINE CT_TARGET Vector
 add_squares_some(Vector sum, const double *q, const void *x,
@@ -545,6 +643,9 @@ const CtKernelTable ct_kernel_avx2 = {
 	.block_products = block_products,
 	.block_shares = block_shares,
 	.block_survivors = block_survivors,
+	.block_boxes = block_boxes,
+	.block_codes = block_codes,
+	.block_reach = block_reach,
 	.argmin_f64 = argmin_f64_avx2,
 	.count_f64 = count_f64,
 	.choose_f64 = choose_f64,

@@ -302,6 +302,69 @@ typedef __m512d ProductVector;
 
 #include "ct_kernel_block.h"
 
+#define lanes_add(a, b)			_mm512_add_ps(a, b)
+#define lanes_sub(a, b)			_mm512_sub_ps(a, b)
+#define lanes_mul(a, b)			_mm512_mul_ps(a, b)
+#define lanes_max(a, b)			_mm512_max_ps(a, b)
+#define lanes_store_words(p, w)	_mm512_storeu_si512(p, w)
+#define lanes_store_rounded(p, v) \
+	_mm512_storeu_si512(p, _mm512_cvtps_epi32(v))
+
+CT_INLINE CT_TARGET __m512i
+lanes_quad(__m512 a, __m512 b, __m512 c, __m512 d)
+{
+	__m512i		byte = _mm512_set1_epi32(255);
+	__m512i		low = _mm512_and_si512(_mm512_castps_si512(a), byte);
+	__m512i		next = _mm512_and_si512(_mm512_castps_si512(b), byte);
+	__m512i		third = _mm512_and_si512(_mm512_castps_si512(c), byte);
+
+	low = _mm512_or_si512(low, _mm512_slli_epi32(next, 8));
+	third = _mm512_or_si512(_mm512_slli_epi32(third, 16),
+							_mm512_slli_epi32(_mm512_castps_si512(d), 24));
+	return _mm512_or_si512(low, third);
+}
+
+#define REACH_TARGET \
+	__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx512vnni")))
+#define REACH_ROWS		6
+#define REACH_QUERIES	4
+#define REACH_MANY		8
+typedef __m512i ReachRows;
+typedef __m512i ReachSums;
+#define reach_zero()			_mm512_setzero_si512()
+#define reach_load(p)			_mm512_loadu_si512(p)
+
+CT_INLINE REACH_TARGET ReachSums
+reach_add(ReachSums sums, ReachRows rows, uint32_t query)
+{
+	return _mm512_dpbusd_epi32(sums, rows, _mm512_set1_epi32((int) query));
+}
+
+CT_INLINE REACH_TARGET uint16_t
+reach_finish(ReachSums sums, const float *squares, float factor, float least,
+			 int32_t *products)
+{
+	__m512		needed = _mm512_mul_ps(_mm512_loadu_ps(squares),
+									   _mm512_set1_ps(factor));
+
+	needed = _mm512_add_ps(needed, _mm512_set1_ps(least));
+	_mm512_storeu_si512(products, sums);
+	return _mm512_cmp_ps_mask(_mm512_cvtepi32_ps(sums), needed, _CMP_GE_OQ);
+}
+
+#include "ct_kernel_reach.h"
+
+/* AVX-512 is older than the instruction that multiplies bytes. */
+static void
+block_reach_avx512(const CtBlockReach *reach, const uint8_t *codes,
+				   const float *squares, size_t n)
+{
+	if (ct_kernel_has_vnni())
+		block_reach(reach, codes, squares, n);
+	else
+		ct_kernel_avx2.block_reach(reach, codes, squares, n);
+}
+
 /* add the squares of up to eight differences, from number j on */
 CT_INLINE CT_TARGET Vector
 add_squares_some(Vector sum, const double *q, const void *x,
@@ -512,6 +575,9 @@ const CtKernelTable ct_kernel_avx512 = {
 	.block_products = block_products,
 	.block_shares = block_shares,
 	.block_survivors = block_survivors,
+	.block_boxes = block_boxes,
+	.block_codes = block_codes,
+	.block_reach = block_reach_avx512,
 	.argmin_f64 = argmin_f64_avx512,
 	.count_f64 = count_f64,
 	.choose_f64 = choose_f64,

@@ -31,6 +31,9 @@
 #define CPU_AVX512 \
 	(CPU_AVX512F | CPU_AVX512DQ | CPU_AVX512BW | CPU_AVX512VL)
 
+/* CPUID leaf 7, ECX */
+#define CPU_AVX512_VNNI		(1U << 11)
+
 /* XCR0: SSE and AVX registers; also mask registers and both parts of ZMM */
 #define SAVED_YMM			0x06U
 #define SAVED_ZMM			0xE6U
@@ -72,12 +75,30 @@ detect_level(void)
 	return CT_KERNEL_AVX512;
 }
 
+static bool
+detect_vnni(void)
+{
+	unsigned int eax,
+				ebx,
+				ecx,
+				edx;
+
+	return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) &&
+		(ecx & CPU_AVX512_VNNI) != 0;
+}
+
 #else
 
 static CtKernelLevel
 detect_level(void)
 {
 	return CT_KERNEL_SCALAR;
+}
+
+static bool
+detect_vnni(void)
+{
+	return false;
 }
 
 #endif							/* __x86_64__ */
@@ -97,6 +118,21 @@ ct_kernel_supported(void)
 	return level;
 }
 
+/* Known when the table of AVX-512 has been asked for: threads only read it. */
+bool
+ct_kernel_has_vnni(void)
+{
+	static bool known = false;
+	static bool has;
+
+	if (!known)
+	{
+		has = detect_vnni();
+		known = true;
+	}
+	return has;
+}
+
 const CtKernelTable *
 ct_kernel_table(CtKernelLevel level)
 {
@@ -110,6 +146,7 @@ ct_kernel_table(CtKernelLevel level)
 		case CT_KERNEL_AVX2:
 			return &ct_kernel_avx2;
 		case CT_KERNEL_AVX512:
+			(void) ct_kernel_has_vnni();
 			return &ct_kernel_avx512;
 #else
 		default:

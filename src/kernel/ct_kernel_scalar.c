@@ -516,6 +516,75 @@ typedef double ProductVector;
 
 #include "ct_kernel_block.h"
 
+#define lanes_add(a, b)			((a) + (b))
+#define lanes_sub(a, b)			((a) - (b))
+#define lanes_mul(a, b)			((a) * (b))
+#define lanes_store_words(p, w)	(*(p) = (w))
+#define lanes_store_rounded(p, v) (*(p) = (int32_t) (v))
+
+/* as the instruction has it: the second where one is NaN */
+CT_INLINE float
+lanes_max(float a, float b)
+{
+	return a > b ? a : b;
+}
+
+CT_INLINE uint32_t
+lanes_quad(float a, float b, float c, float d)
+{
+	float		lanes[4] = {a, b, c, d};
+	uint32_t	words[4];
+
+	memcpy(words, lanes, sizeof(words));
+	return (words[0] & 255) | (words[1] & 255) << 8 | (words[2] & 255) << 16 |
+		words[3] << 24;
+}
+
+#define REACH_TARGET
+#define REACH_ROWS		1
+#define REACH_QUERIES	1
+#define REACH_MANY		1
+typedef const uint8_t *ReachRows;
+typedef struct ReachSums
+{
+	int32_t		s[CT_CODE_LANES];
+} ReachSums;
+#define reach_load(p)			(p)
+
+CT_INLINE ReachSums
+reach_zero(void)
+{
+	ReachSums	sums = {{0}};
+
+	return sums;
+}
+
+CT_INLINE ReachSums
+reach_add(ReachSums sums, ReachRows rows, uint32_t query)
+{
+	for (int i = 0; i < CT_CODE_LANES; i++)
+		for (int c = 0; c < 4; c++)
+			sums.s[i] += rows[4 * i + c] * (int8_t) (query >> 8 * c);
+	return sums;
+}
+
+CT_INLINE uint16_t
+reach_finish(ReachSums sums, const float *squares, float factor, float least,
+			 int32_t *products)
+{
+	unsigned int mask = 0;
+
+	for (int i = 0; i < CT_CODE_LANES; i++)
+	{
+		products[i] = sums.s[i];
+		mask |= (unsigned int) ((float) sums.s[i] >=
+								squares[i] * factor + least) << i;
+	}
+	return (uint16_t) mask;
+}
+
+#include "ct_kernel_reach.h"
+
 const CtKernelTable ct_kernel_scalar = {
 	.level = CT_KERNEL_SCALAR,
 	.name = "scalar",
@@ -534,6 +603,9 @@ const CtKernelTable ct_kernel_scalar = {
 	.block_products = block_products,
 	.block_shares = block_shares,
 	.block_survivors = block_survivors,
+	.block_boxes = block_boxes,
+	.block_codes = block_codes,
+	.block_reach = block_reach,
 	.argmin_f64 = argmin_f64_scalar,
 	.count_f64 = count_f64,
 	.choose_f64 = choose_f64,

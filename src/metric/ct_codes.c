@@ -7,7 +7,7 @@
  * coordinate x, t = x - base is off by u |t|; step * c, with 24 and at most 15
  * bits, is exact; r = t - step * c is off by another u |r|.  So the length of all
  * r is off by at most u (|t| + 2 |r|) + d u |r|, and |t| itself is known as well as
- * that.  error_of() adds what is more than that.  Lengths whose squares may
+ * that.  ct_code_error() adds what is more than that.  Lengths whose squares may
  * vanish are not told apart (LENGTH_ERROR); those that overflow are infinite,
  * which makes a bound of zero.
  *
@@ -40,15 +40,6 @@ size_t
 ct_grid_bytes(int dims)
 {
 	return (sizeof(CtGrid) + sizeof(float) * ct_grid_bases(dims) + 7) / 8 * 8;
-}
-
-static inline double
-base_of(const CtGridView *view, int j)
-{
-	const CtGrid *grid = view->grid;
-	double		base = grid->bases[view->dims <= CT_CODE_BASES ? j : 0];
-
-	return grid->framed && view->origin ? view->origin[j] + base : base;
 }
 
 /* Makes a grid whose codes say nothing. */
@@ -107,8 +98,8 @@ ct_grid_fit(CtGrid *grid, int dims, const double *origin, size_t n,
 	grid->error = 0.0f;
 }
 
-static double
-error_of(double squares, double offsets, int dims)
+double
+ct_code_error(double squares, double offsets, int dims)
 {
 	double		error = sqrt(squares) * (1.0 + (dims + 8) * DBL_EPSILON) +
 		sqrt(offsets) * (2.0 * DBL_EPSILON) + LENGTH_ERROR;
@@ -128,7 +119,7 @@ ct_grid_encode(const CtGridView *view, const double *point, uint8_t *codes,
 		codes[ct_code_at(view->dims, i, stride)] = 0;
 	for (int j = 0; j < view->dims; j++)
 	{
-		double		t = point[j] - base_of(view, j);
+		double		t = point[j] - ct_grid_base(view, j);
 		double		code = step > 0.0 ? rint(t / step) : 0.0;
 		double		r;
 
@@ -138,7 +129,7 @@ ct_grid_encode(const CtGridView *view, const double *point, uint8_t *codes,
 		squares += r * r;
 		offsets += t * t;
 	}
-	return error_of(squares, offsets, view->dims);
+	return ct_code_error(squares, offsets, view->dims);
 }
 
 double
@@ -151,13 +142,13 @@ ct_grid_error(const CtGridView *view, const double *point,
 
 	for (int j = 0; j < view->dims; j++)
 	{
-		double		t = point[j] - base_of(view, j);
+		double		t = point[j] - ct_grid_base(view, j);
 		double		r = t - step * codes[ct_code_at(j, i, stride)];
 
 		squares += r * r;
 		offsets += t * t;
 	}
-	return error_of(squares, offsets, view->dims);
+	return ct_code_error(squares, offsets, view->dims);
 }
 
 float
@@ -178,7 +169,7 @@ quantize_above_origin(const CtGridView *view, const double *query,
 	*squares = 0.0;
 	for (int j = 0; j < view->dims; j++)
 	{
-		double		t = query[j] - base_of(view, j);
+		double		t = query[j] - ct_grid_base(view, j);
 		double		at = t * inverse;
 		double		r;
 
@@ -214,7 +205,7 @@ ct_grid_query(const CtGridView *view, const CtKernelTable *kernels,
 	else
 		quantize_above_origin(view, query, limit, codes->codes, &squares,
 							  &offsets);
-	codes->error = error_of(squares, offsets, view->dims);
+	codes->error = ct_code_error(squares, offsets, view->dims);
 }
 
 static inline double

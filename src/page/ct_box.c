@@ -96,8 +96,8 @@ add_box(CtIndex *index, CtBox *box, const CtBox *other)
 	}
 }
 
-static void
-get(CtIndex *index, const CtNode *node, int link, CtBox *box)
+void
+ct_box_get(CtIndex *index, const CtNode *node, int link, CtBox *box)
 {
 	for (int j = 0; j < index->box_dims; j++)
 	{
@@ -136,7 +136,7 @@ ct_box_copy(CtIndex *index, CtNode *to, int to_link,
 
 	if (to->boxes == NULL)
 		return;
-	get(index, from, from_link, &box);
+	ct_box_get(index, from, from_link, &box);
 	ct_box_put(index, to, to_link, &box);
 }
 
@@ -172,7 +172,7 @@ ct_box_widen(CtIndex *index, CtNode *node, int link, CtBoxQuery *place)
 	if (node->boxes == NULL)
 		return;
 	find_place(index, place);
-	get(index, node, link, &box);
+	ct_box_get(index, node, link, &box);
 	add_limits(index, &box, place->lower, place->upper);
 	ct_box_put(index, node, link, &box);
 }
@@ -222,7 +222,7 @@ ct_box_of_page(CtIndex *index, const CtNode *node, CtBox *box)
 		{
 			CtBox		child;
 
-			get(index, node, c, &child);
+			ct_box_get(index, node, c, &child);
 			add_box(index, box, &child);
 		}
 		return;
@@ -267,7 +267,7 @@ ct_box_covers(CtIndex *index, const CtNode *node, int link,
 
 	if (node->boxes == NULL)
 		return true;
-	get(index, node, link, &box);
+	ct_box_get(index, node, link, &box);
 	ct_box_of_page(index, child, &inner);
 	for (int j = 0; j < index->box_dims; j++)
 		if (inner.lower[j] <= inner.upper[j] &&
@@ -286,7 +286,7 @@ ct_box_is_loose(CtIndex *index, const CtNode *node, int link,
 
 	if (node->boxes == NULL)
 		return false;
-	get(index, node, link, &box);
+	ct_box_get(index, node, link, &box);
 	ct_box_of_page(index, child, &inner);
 	for (int j = 0; j < index->point_size; j++)
 		if (box.lower[j] < inner.lower[j] || box.upper[j] > inner.upper[j])

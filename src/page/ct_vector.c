@@ -528,27 +528,34 @@ ct_vector_read(CtIndex *index, CtLocator locator, double *point)
 }
 
 /*
- * Reads n records of a residual index.  Those that stand side by side are read
+ * Copies n vectors as they are stored.  Those that stand side by side are read
  * with one look at each page; locators should be in order.  Zeroes where a vector
  * is gone.
  */
 void
-ct_vector_read_records(CtIndex *index, int n, const CtLocator *locators,
-					   double *const *records)
+ct_vector_copy(CtIndex *index, int n, const CtLocator *locators,
+			   void *const *vectors)
 {
 	Reader		reader = {CT_NO_PIN};
 
-	Assert(index->space.element == CT_ELEMENT_FLOAT8);
 	for (int i = 0; i < n; i++)
 	{
 		Place		place = place_of(index, locators[i].slot);
 
 		check_slot(index, locators[i]);
-		if (!copy_vector(index, &reader, locators[i], &place,
-						 (char *) records[i]))
-			memset(records[i], 0, index->vector_bytes);
+		if (!copy_vector(index, &reader, locators[i], &place, vectors[i]))
+			memset(vectors[i], 0, index->vector_bytes);
 	}
 	close_reader(&reader);
+}
+
+/* The same for records of a residual index, whose elements are doubles. */
+void
+ct_vector_read_records(CtIndex *index, int n, const CtLocator *locators,
+					   double *const *records)
+{
+	Assert(index->space.element == CT_ELEMENT_FLOAT8);
+	ct_vector_copy(index, n, locators, (void *const *) records);
 }
 
 /* Reads the dims coordinates of a residual index's vector; zeroes if it is gone. */

@@ -186,6 +186,11 @@ ct_knn_run(CtKnn *knn)
 		ct_knn_columns(knn);
 		return;
 	}
+	if (knn->index->meta.dims > 0 && ct_knn_codes_can(knn))
+	{
+		ct_knn_codes(knn);
+		return;
+	}
 	if (knn->index->meta.dims > 0 && ct_knn_residual_can(knn))
 	{
 		ct_knn_residual(knn);
