@@ -37,6 +37,7 @@ REGRESS = \
 	inspect \
 	errors \
 	bulk_search \
+	bulk_search_codes \
 	bulk_search_residual \
 	differential \
 	ddl \

@@ -49,7 +49,8 @@ typedef struct CtCodeLeaf
 	int			stride;			/* n, rounded up to whole vectors */
 	float		step;
 	double		error;			/* of any row, CtGrid's and the middle's */
-	double		most_square;	/* largest of squares */
+	double		most_square;	/* largest of squares, */
+	double		most_length;	/* and its root */
 	float	   *middle;			/* of the grid, seen from the origin */
 	float	   *squares;		/* of each row: that of codes - 127.5 */
 	uint8_t    *codes;			/* columns of quads (block_reach()) */
@@ -73,6 +74,10 @@ typedef struct CtCodePoint
 	double		error;			/* of the coordinates in its block's columns */
 	int			k;
 	double		cut;			/* no row that is farther is wanted */
+	int			number;			/* the caller's */
+	int			nearest;		/* link, as far as ct_code_block_nearest() saw */
+	float		place[CT_BOX_DIMS]; /* in sketches */
+	float		slack;			/* how far that may be off */
 
 	/* candidates: those with distances, in order, then those with bounds */
 	CtCodeRow  *rows;
@@ -99,9 +104,9 @@ typedef struct CtCodeBlock
 	uint64_t   *seeds;			/* likewise: what was wanted first */
 	float	   *columns;		/* of coordinates, seen from the origin */
 	float		places[CT_BOX_DIMS * CT_BLOCK]; /* in sketches, by column */
-	double		slack[CT_BLOCK];	/* how far that may be off */
-	float		reach[CT_BLOCK];	/* square of a box's distance that rules it
-									 * out */
+	double		cuts[CT_BLOCK]; /* by which reach was set */
+	float		reach[CT_BLOCK];	/* the largest square of a box's distance that
+									 * matters */
 } CtCodeBlock;
 
 typedef struct CtCodeWork CtCodeWork;
@@ -138,13 +143,19 @@ extern void ct_code_point_init(const double *location, uint64_t self, int k,
 							   CtCodeRow *rows, int room, double *uppers,
 							   CtCodePoint *point);
 
-/* Puts the points of a block into columns; its places are set by the caller. */
-extern void ct_code_block_prepare(CtCodeBlock *block, int dims,
-								  const double *origin);
-
 /* Says where a point is among boxes; anywhere, if the slack is infinite. */
-extern void ct_code_block_place(CtCodeBlock *block, int b, const double *at,
+extern void ct_code_point_place(CtCodePoint *point, const double *at,
 								double slack);
+
+/* Puts the places of a block's points into columns, or their coordinates. */
+extern void ct_code_block_places(const CtSpace *space, CtCodeBlock *block);
+extern void ct_code_block_coordinates(CtCodeBlock *block, int dims,
+									  const double *origin);
+
+/* Finds the link that is nearest to each point; there is one. */
+extern void ct_code_block_nearest(const CtSpace *space, CtCodeBlock *block,
+								  size_t nlinks, const CtCodeLink *links,
+								  CtCodeWork *work);
 
 /* Wants the nseeds links that are nearest to each point, if they are in reach. */
 extern void ct_code_block_seeds(const CtSpace *space, CtCodeBlock *block,

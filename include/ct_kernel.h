@@ -257,9 +257,10 @@ typedef struct CtKernelTable
 	/*
 	 * The block kernels of codes, whose results are the same bits everywhere.
 	 *
-	 * block_boxes(): squared distances of a block of queries to a box.
-	 * Coordinate j of query b is places[j * CT_BLOCK + b]; box has the lower
-	 * limits, then the upper ones.  Legs are those of box_distances(), in float.
+	 * block_boxes(): squared distances of a block of queries to a box, and as a
+	 * result a bit for each that is at most reach.  Coordinate j of query b is
+	 * places[j * CT_BLOCK + b]; box has the lower limits, then the upper ones.
+	 * Legs are those of box_distances(), in float.
 	 *
 	 * block_codes(): codes of CT_CODE_LANES queries from number first on.  With t
 	 * = point - middle, of nquads times four coordinates (columns as above), the
@@ -272,8 +273,9 @@ typedef struct CtKernelTable
 	 * float, is not less than squares[i] * factor + least, both rounded, and
 	 * this is not NaN.
 	 */
-	void		(*block_boxes) (const float *places, const float *box,
-								size_t dims, float *squares);
+	uint64_t	(*block_boxes) (const float *places, const float *box,
+								size_t dims, const float *reach,
+								float *squares);
 	void		(*block_codes) (const float *points, const float *middle,
 								size_t nquads, size_t first,
 								CtBlockCodes *codes);

@@ -37,10 +37,12 @@
 /* no scale is smaller, so that its inverse is finite */
 #define LANES_LEAST		0x1p-100f
 
-static BLOCK_TARGET void
+static BLOCK_TARGET uint64_t
 block_boxes(const float *places, const float *box, size_t dims,
-			float *squares)
+			const float *reach, float *squares)
 {
+	uint64_t	reached = 0;
+
 	for (int lane = 0; lane < CT_BLOCK; lane += BLOCK_LANES)
 	{
 		BlockVector sum = block_set(0.0f);
@@ -55,7 +57,9 @@ block_boxes(const float *places, const float *box, size_t dims,
 			sum = lanes_add(sum, lanes_mul(leg, leg));
 		}
 		block_store(squares + lane, sum);
+		reached |= (uint64_t) block_reaches(block_load(reach + lane), sum) << lane;
 	}
+	return reached;
 }
 
 /* The largest distances of coordinates from the middle. */

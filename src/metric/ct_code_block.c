@@ -207,6 +207,7 @@ find_squares(CtCodeLeaf *leaf, const CtKernelTable *kernels, int dims,
 		leaf->squares[i] = (float) square;
 		leaf->most_square = fmax(leaf->most_square, square);
 	}
+	leaf->most_length = sqrt(leaf->most_square);
 }
 
 /* Puts codes that come in pairs into columns of quads. */
@@ -274,7 +275,7 @@ ct_code_point_init(const double *location, uint64_t self, int k,
 }
 
 void
-ct_code_block_prepare(CtCodeBlock *block, int dims, const double *origin)
+ct_code_block_coordinates(CtCodeBlock *block, int dims, const double *origin)
 {
 	size_t		coordinates = 4 * ct_code_quads(dims);
 
@@ -300,20 +301,27 @@ ct_code_block_prepare(CtCodeBlock *block, int dims, const double *origin)
 }
 
 void
-ct_code_block_place(CtCodeBlock *block, int b, const double *at, double slack)
+ct_code_point_place(CtCodePoint *point, const double *at, double slack)
 {
 	double		squares = 0.0;
 
-	for (int j = 0; j < CT_BOX_DIMS; j++)
+	memset(point->place, 0, sizeof(point->place));
+	for (int j = 0; j < CT_BOX_DIMS && slack < ERROR_MOST; j++)
 	{
-		float		rounded = slack < ERROR_MOST ? (float) at[j] : 0.0f;
-		double		left = slack < ERROR_MOST ? at[j] - rounded : 0.0;
+		double		left;
 
-		block->places[j * CT_BLOCK + b] = rounded;
+		point->place[j] = (float) at[j];
+		left = at[j] - point->place[j];
 		squares += left * left;
 	}
-	slack += sqrt(squares) * (1.0 + 1e-6);
-	block->slack[b] = slack < ERROR_MOST ? slack : INFINITY;
+	slack += sqrt(squares);
+	if (slack < ERROR_MOST)
+		point->slack = (float) (slack * (1.0 + 1e-6));
+	else
+	{
+		memset(point->place, 0, sizeof(point->place));
+		point->slack = INFINITY;
+	}
 }
 
 /* Puts an item into the place of the first of n in a heap, which it may be. */
@@ -386,39 +394,75 @@ ct_code_point_settle(CtCodePoint *point, int nexact, bool done)
 
 /* -------- boxes -------- */
 
-/* Squares of box distances that are out of reach are above these. */
+/* Sets what boxes must be above of to be out of reach of a point. */
 static void
-set_reach(const CtSpace *space, CtCodeBlock *block)
+set_reach(const CtSpace *space, CtCodeBlock *block, int b)
+{
+	const CtCodePoint *point = &block->points[b];
+	double		reach = point->cut * (1.0 + 4.0 * space->error) +
+		point->slack + VANISHED;
+
+	reach *= 1.0 + BOX_ERROR;
+	reach *= reach;
+	block->cuts[b] = point->cut;
+	block->reach[b] = reach < BOX_MOST ? (float) reach : INFINITY;
+}
+
+/* The same for all points whose cuts have changed since. */
+static void
+follow_cuts(const CtSpace *space, CtCodeBlock *block)
 {
 	for (int b = 0; b < block->n; b++)
-	{
-		double		reach = block->points[b].cut * (1.0 + 4.0 * space->error) +
-			block->slack[b] + VANISHED;
+		if (block->points[b].cut < block->cuts[b])
+			set_reach(space, block, b);
+}
 
-		reach *= 1.0 + BOX_ERROR;
-		reach *= reach;
-		block->reach[b] = reach < FLT_MAX ?
-			nextafterf((float) reach, INFINITY) : INFINITY;
+void
+ct_code_block_places(const CtSpace *space, CtCodeBlock *block)
+{
+	memset(block->places, 0, sizeof(block->places));
+	for (int b = 0; b < CT_BLOCK; b++)
+	{
+		/* points that are none reach nothing */
+		block->reach[b] = -1.0f;
+		if (b >= block->n)
+			continue;
+		for (int j = 0; j < CT_BOX_DIMS; j++)
+			block->places[j * CT_BLOCK + b] = block->points[b].place[j];
+		set_reach(space, block, b);
 	}
 }
 
-/* Which points does a box not rule out? */
-static uint64_t
+/* Which points does a box not rule out?  Squares come to work. */
+static inline uint64_t
 in_reach(const CtSpace *space, const CtCodeBlock *block, const float *box,
 		 CtCodeWork *work)
 {
-	uint64_t	reached = 0;
+	return space->kernels->block_boxes(block->places, box, CT_BOX_DIMS,
+									   block->reach, work->squares);
+}
 
-	space->kernels->block_boxes(block->places, box, CT_BOX_DIMS,
-								work->squares);
+void
+ct_code_block_nearest(const CtSpace *space, CtCodeBlock *block, size_t nlinks,
+					  const CtCodeLink *links, CtCodeWork *work)
+{
+	float		least[CT_BLOCK];
+
 	for (int b = 0; b < block->n; b++)
 	{
-		bool		beyond = work->squares[b] > block->reach[b] &&
-			BOX_MOST > block->reach[b];
-
-		reached |= (uint64_t) !beyond << b;
+		block->points[b].nearest = 0;
+		least[b] = INFINITY;
 	}
-	return reached;
+	for (size_t l = 0; l < nlinks; l++)
+	{
+		in_reach(space, block, links[l].box, work);
+		for (int b = 0; b < block->n; b++)
+			if (work->squares[b] < least[b])
+			{
+				least[b] = work->squares[b];
+				block->points[b].nearest = (int) l;
+			}
+	}
 }
 
 /* Notes a link as one of the nearest of point b, of which found are known. */
@@ -449,7 +493,6 @@ ct_code_block_seeds(const CtSpace *space, CtCodeBlock *block, size_t nlinks,
 	int			found[CT_BLOCK] = {0};
 
 	work_begin(work, space->dims, 0, nseeds);
-	set_reach(space, block);
 	for (size_t l = 0; l < nlinks; l++)
 	{
 		uint64_t	reached = in_reach(space, block, links[l].box, work);
@@ -474,7 +517,7 @@ void
 ct_code_block_others(const CtSpace *space, CtCodeBlock *block, size_t nlinks,
 					 const CtCodeLink *links, CtCodeWork *work)
 {
-	set_reach(space, block);
+	follow_cuts(space, block);
 	for (size_t l = 0; l < nlinks; l++)
 		block->wanted[l] = in_reach(space, block, links[l].box, work) &
 			~block->seeds[l];
@@ -490,11 +533,13 @@ weigh_point(const CtSpace *space, const CtCodePoint *point,
 	const CtBlockCodes *codes = &work->codes;
 	CtCodeTerms *terms = &work->terms[b];
 	double		scale = codes->scale[b];
-	double		step = leaf->step;
 	double		square = codes->squares[b];
+	double		length = sqrtf((float) square) * (1.0 + 1e-6);
 	double		left = sqrt(codes->rests[b]) *
 		(1.0 + (space->dims / 4 + 4 + LEFT_ERROR) * FLOAT_UNIT) +
-		LEFT_ERROR * FLOAT_UNIT * scale * sqrt(square) + VANISHED;
+		LEFT_ERROR * FLOAT_UNIT * scale * length + VANISHED;
+	double		step = leaf->step;
+	double		inverse;
 	double		most;
 	double		factor;
 	double		least;
@@ -506,10 +551,11 @@ weigh_point(const CtSpace *space, const CtCodePoint *point,
 	terms->cross = 2.0 * scale * step;
 	terms->sum = CODE_MIDDLE * codes->sums[b];
 	most = point->cut * (1.0 + 4.0 * space->error) + terms->error;
-	factor = step / (2.0 * scale);
-	least = (terms->own - most * most) / terms->cross + terms->sum;
+	inverse = 1.0 / terms->cross;
+	factor = step * step * inverse;
+	least = (terms->own - most * most) * inverse + terms->sum;
 	least -= REACH_ERROR * (leaf->most_square * factor + fabs(least) +
-							fabs(terms->sum) + sqrt(square * leaf->most_square));
+							fabs(terms->sum) + length * leaf->most_length);
 	work->factors[b] = (float) factor;
 	work->least[b] = (float) least;
 	if (!(factor >= FLT_MIN && factor <= FLT_MAX && fabs(least) <= FLT_MAX))
@@ -629,7 +675,7 @@ ct_code_block_search(const CtSpace *space, CtCodeBlock *block, size_t number,
 
 	for (int b = 0; b < block->n; b++)
 		full |= (uint64_t) block->points[b].full << b;
-	set_reach(space, block);
+	follow_cuts(space, block);
 	wanted &= in_reach(space, block, link->box, work) & ~full;
 	block->wanted[number] &= full;
 	for (const CtCodeLeaf *leaf = wanted ? link->leaf : NULL; leaf;

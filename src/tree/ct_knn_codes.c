@@ -64,8 +64,14 @@
 #define QUERIES_LEAST		8
 #define LEAVES_PER_QUERY	64
 
+/* points that a thread places between two checks for interrupts */
+#define PLACED_POINTS		1024
+
 /* vectors read between two checks for interrupts */
 #define READ_BATCH			64
+
+/* blocks and links of a thread likewise, when boxes are looked at */
+#define REGION_LINKS		200000
 
 /* products of coordinates in a parallel region, not much more */
 #define REGION_WORK			2e8
@@ -125,6 +131,7 @@ typedef struct Engine
 	size_t		work_bytes;
 	char	   *work;			/* of each thread */
 	int			nseeds;
+	bool		sorted;			/* points are in the order of links */
 	Group		group;
 	Directory	directory;
 	size_t		npairs;
@@ -139,6 +146,15 @@ typedef struct Engine
 #define ST_ELEMENT_TYPE Pair
 #define ST_COMPARE(a, b) \
 	((a)->place < (b)->place ? -1 : (a)->place > (b)->place)
+#define ST_SCOPE		static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+#define ST_SORT			sort_points
+#define ST_ELEMENT_TYPE CtCodePoint
+#define ST_COMPARE(a, b) \
+	((a)->nearest != (b)->nearest ? (a)->nearest - (b)->nearest : \
+	 (a)->number - (b)->number)
 #define ST_SCOPE		static
 #define ST_DEFINE
 #include "lib/sort_template.h"
@@ -352,17 +368,42 @@ next_group(Engine *engine, CtKnnSource *source)
 	return true;
 }
 
-/* Says where the points of a block are; without a frame nobody knows. */
+/* Says where a point is; without a frame nobody knows. */
 static void
-place_block(Engine *engine, CtCodeBlock *block)
+place_point(Engine *engine, CtCodePoint *point)
 {
-	for (int b = 0; b < block->n; b++)
-	{
-		CtBoxQuery	query;
+	CtBoxQuery	query;
 
-		ct_box_query(engine->index, block->points[b].location, &query);
-		ct_code_block_place(block, b, query.at,
-							query.known ? query.slack : INFINITY);
+	ct_box_query(engine->index, point->location, &query);
+	ct_code_point_place(point, query.at, query.known ? query.slack : INFINITY);
+}
+
+/* Says where the points of the group are. */
+static void
+place_points(Engine *engine)
+{
+	Group	   *group = &engine->group;
+	int			step = engine->knn->nthreads * PLACED_POINTS;
+	bool		framed = ct_index_find_frame(engine->index);
+
+	if (engine->origin == NULL)
+	{
+		size_t		bytes = sizeof(double) * engine->index->meta.dims;
+		double	   *origin = allocate(engine->context, 1, bytes);
+
+		memcpy(origin, framed ? engine->index->frame->values : group->locations,
+			   bytes);
+		engine->origin = origin;
+	}
+	for (int from = 0; from < group->n; from += step)
+	{
+		int			to = Min(group->n, from + step);
+
+		CHECK_FOR_INTERRUPTS();
+		/* with the frame at hand, nothing of PostgreSQL is called */
+#pragma omp parallel for num_threads(engine->knn->nthreads) schedule(static) if (framed)
+		for (int i = from; i < to; i++)
+			place_point(engine, &group->points[i]);
 	}
 }
 
@@ -372,45 +413,22 @@ begin_group(Engine *engine)
 {
 	Group	   *group = &engine->group;
 	int			dims = engine->index->meta.dims;
-	int			step = engine->knn->nthreads * BLOCKS_PER_THREAD;
-	bool		framed = ct_index_find_frame(engine->index);
 
 	for (int i = 0; i < group->n; i++)
 	{
 		const CtKnnQuery *query = &group->queries[i];
+		CtCodePoint *point = &group->points[i];
 
 		ct_code_point_init(group->locations + (size_t) i * dims,
 						   query->number > 0 ? CT_CODE_NO_KEY :
 						   ct_knn_key(&query->index_tid, &query->index_tid),
 						   engine->knn->k,
 						   group->rows + (size_t) i * group->room, group->room,
-						   group->uppers + (size_t) i * engine->knn->k,
-						   &group->points[i]);
+						   group->uppers + (size_t) i * engine->knn->k, point);
+		point->number = i;
 	}
-	if (engine->origin == NULL)
-	{
-		double	   *origin = allocate(engine->context, dims, sizeof(double));
-
-		memcpy(origin, framed ? engine->index->frame->values : group->locations,
-			   sizeof(double) * dims);
-		engine->origin = origin;
-	}
-	for (int from = 0; from < group->nblocks; from += step)
-	{
-		int			to = Min(group->nblocks, from + step);
-
-		CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(engine->knn->nthreads) schedule(dynamic)
-		for (int b = from; b < to; b++)
-		{
-			ct_code_block_prepare(&group->blocks[b], dims, engine->origin);
-			/* who has the frame at hand calls nothing of PostgreSQL */
-			if (framed)
-				place_block(engine, &group->blocks[b]);
-		}
-		for (int b = from; b < to && !framed; b++)
-			place_block(engine, &group->blocks[b]);
-	}
+	place_points(engine);
+	engine->sorted = false;
 }
 
 static void
@@ -435,7 +453,7 @@ answer_group(Engine *engine)
 			ItemPointerSet(&row->tid, (BlockNumber) (key >> 32),
 						   (OffsetNumber) (key & 0xFFFF));
 		}
-		ct_knn_answer(engine->knn, &group->queries[i], point->n,
+		ct_knn_answer(engine->knn, &group->queries[point->number], point->n,
 					  group->answer);
 	}
 	engine->knn->report(engine->knn->arg);
@@ -754,14 +772,85 @@ search_wanted(Engine *engine)
 	return true;
 }
 
+/* What is done with each block before its leaves are read. */
+typedef enum Step
+{
+	STEP_NEAREST,
+	STEP_COORDINATES,
+	STEP_SEEDS,
+	STEP_OTHERS
+} Step;
+
+static void
+step_block(Engine *engine, CtCodeBlock *block, Step step)
+{
+	const CtSpace *space = &engine->index->space;
+	const Directory *directory = &engine->directory;
+	CtCodeWork *work = thread_work(engine);
+
+	switch (step)
+	{
+		case STEP_NEAREST:
+			ct_code_block_places(space, block);
+			ct_code_block_nearest(space, block, directory->n,
+								  directory->links, work);
+			break;
+		case STEP_COORDINATES:
+			ct_code_block_places(space, block);
+			ct_code_block_coordinates(block, space->dims, engine->origin);
+			break;
+		case STEP_SEEDS:
+			ct_code_block_seeds(space, block, directory->n, directory->links,
+								engine->nseeds, work);
+			break;
+		case STEP_OTHERS:
+			ct_code_block_others(space, block, directory->n, directory->links,
+								 work);
+			break;
+	}
+}
+
+static void
+step_blocks(Engine *engine, Step step)
+{
+	Group	   *group = &engine->group;
+	int			nthreads = engine->knn->nthreads;
+	int			together = REGION_LINKS / engine->directory.n * nthreads;
+
+	together = Max(together, nthreads);
+	for (int from = 0; from < group->nblocks; from += together)
+	{
+		int			to = Min(group->nblocks, from + together);
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(nthreads) schedule(dynamic)
+		for (int b = from; b < to; b++)
+			step_block(engine, &group->blocks[b], step);
+	}
+}
+
+/*
+ * Sorts points by the leaf that is nearest, so that those of a block want the
+ * same leaves.  Rows of the index come in this order.
+ */
+static void
+sort_group(Engine *engine)
+{
+	if (engine->knn->locations)
+	{
+		step_blocks(engine, STEP_NEAREST);
+		sort_points(engine->group.points, engine->group.n);
+	}
+	step_blocks(engine, STEP_COORDINATES);
+	engine->sorted = true;
+}
+
 /* Searches the leaves of the directory for the group; false as above. */
 static bool
 search_directory(Engine *engine)
 {
 	Group	   *group = &engine->group;
 	Directory  *directory = &engine->directory;
-	const CtSpace *space = &engine->index->space;
-	int			step = engine->knn->nthreads;
 
 	if (directory->n == 0)
 		return true;
@@ -770,28 +859,13 @@ search_directory(Engine *engine)
 		group->blocks[b].wanted = directory->wanted + 2 * b * directory->n;
 		group->blocks[b].seeds = group->blocks[b].wanted + directory->n;
 	}
-	for (int round = 0; round < 2; round++)
-	{
-		for (int from = 0; from < group->nblocks; from += step)
-		{
-			int			to = Min(group->nblocks, from + step);
-
-			CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(engine->knn->nthreads) schedule(dynamic)
-			for (int b = from; b < to; b++)
-				if (round == 0)
-					ct_code_block_seeds(space, &group->blocks[b], directory->n,
-										directory->links, engine->nseeds,
-										thread_work(engine));
-				else
-					ct_code_block_others(space, &group->blocks[b], directory->n,
-										 directory->links,
-										 thread_work(engine));
-		}
-		if (!search_wanted(engine))
-			return false;
-	}
-	return true;
+	if (!engine->sorted)
+		sort_group(engine);
+	step_blocks(engine, STEP_SEEDS);
+	if (!search_wanted(engine))
+		return false;
+	step_blocks(engine, STEP_OTHERS);
+	return search_wanted(engine);
 }
 
 /* Forgets all links. */
