@@ -92,7 +92,7 @@ lanes_code(const float *points, const float *middle, size_t nquads,
 	BlockVector squares[4];
 	BlockVector sums[4];
 	float		inverses[BLOCK_LANES];
-	int32_t		words[4][BLOCK_LANES];
+	uint32_t	words[4][BLOCK_LANES];
 
 	block_store(codes->scale + first, scale);
 	for (int lane = 0; lane < BLOCK_LANES; lane++)
@@ -135,8 +135,8 @@ lanes_code(const float *points, const float *middle, size_t nquads,
 	for (int c = 0; c < 4; c++)
 		lanes_store_rounded(words[c], squares[c]);
 	for (int lane = 0; lane < BLOCK_LANES; lane++)
-		codes->squares[first + lane] = words[0][lane] + words[1][lane] +
-			words[2][lane] + words[3][lane];
+		codes->squares[first + lane] = (int32_t) (words[0][lane] + words[1][lane] +
+												  words[2][lane] + words[3][lane]);
 }
 
 static BLOCK_TARGET void

@@ -520,7 +520,14 @@ typedef double ProductVector;
 #define lanes_sub(a, b)			((a) - (b))
 #define lanes_mul(a, b)			((a) * (b))
 #define lanes_store_words(p, w)	(*(p) = (w))
-#define lanes_store_rounded(p, v) (*(p) = (int32_t) (v))
+#define lanes_store_rounded(p, v) (*(p) = words_rounded(v))
+
+/* as the instruction has it: numbers beyond a word become its least one */
+CT_INLINE int32_t
+words_rounded(float v)
+{
+	return fabsf(v) < 0x1p31f ? (int32_t) v : INT32_MIN;
+}
 
 /* as the instruction has it: the second where one is NaN */
 CT_INLINE float

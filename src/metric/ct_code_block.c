@@ -493,6 +493,7 @@ ct_code_block_seeds(const CtSpace *space, CtCodeBlock *block, size_t nlinks,
 	int			found[CT_BLOCK] = {0};
 
 	work_begin(work, space->dims, 0, nseeds);
+	follow_cuts(space, block);
 	for (size_t l = 0; l < nlinks; l++)
 	{
 		uint64_t	reached = in_reach(space, block, links[l].box, work);
