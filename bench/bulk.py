@@ -9,6 +9,8 @@ bulk.py
      euclid      covertree_knn() on 32,768 x 3-D, 1,024 queries, k = 50
      graph       covertree_knn_graph() on 1,000,000 x 3-D, k = 10: the ten nearest
                  others of each row
+     latent64, iid64 covertree_knn() on 100,000 x 64-D, six hidden factors or none,
+                 k = 10, against blocked brute force by OpenBLAS (sgemm)
      rbf, matern52   covertree_knn() in the residual metric, gold configuration
 
 The results of our functions are counted in the server and not sent to
@@ -20,6 +22,7 @@ IDENTIFICATION
 """
 import os
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,8 +30,32 @@ import numpy as np
 
 from harness import Results, Server, arguments, gold, make_data, say
 
-PARTS = ["euclid", "graph", "rbf", "matern52"]
+PARTS = ["euclid", "graph", "latent64", "iid64", "rbf", "matern52"]
 THREADS = len(os.sched_getaffinity(0))
+
+
+# Of each query the k nearest rows, in one thread: products of blocks, of which
+# those are kept that may be among the k nearest.
+BRUTE_FORCE = """
+import sys, time
+import numpy as np
+rows, queries = np.load(sys.argv[1]), np.load(sys.argv[2])
+k = int(sys.argv[3])
+began = time.thread_time()
+half = (rows * rows).sum(axis=1) / 2
+best = np.full((len(queries), k), -np.inf, np.float32)
+ids = np.zeros((len(queries), k), np.int64)
+for first in range(0, len(rows), 4096):
+    score = queries @ rows[first:first + 4096].T - half[first:first + 4096]
+    for q, i in enumerate(score > best[:, :1]):
+        near = np.flatnonzero(i)
+        if len(near):
+            all_scores = np.concatenate((best[q], score[q, near]))
+            order = np.argsort(-all_scores)[k - 1::-1]
+            best[q], ids[q] = all_scores[order], np.concatenate((ids[q], near + first))[order]
+print(time.thread_time() - began)
+np.save(sys.argv[4], ids)
+"""
 
 
 class Bulk:
@@ -162,6 +189,45 @@ class Bulk:
                                       self.rate("graph", "covertree_knn_graph" + suffix) /
                                       self.rate("graph", peer + suffix), at_least=limit)
 
+    def wide(self, name):
+        """Points of many dimensions; their coordinates are exact in float."""
+        data = make_data(name, self.args.divisor)
+        n = len(data.probes)
+        self.load(data.rows, "pt")
+        self.queries(data.probes)
+        files = [f"{self.args.scratch}/wide.{f}.npy" for f in ("rows", "queries", "ids")]
+        np.save(files[0], np.float32(data.rows))
+        np.save(files[1], np.float32(data.probes))
+        statement = f"SELECT count(*) FROM batch, covertree_knn('data_pt', queries, {data.k})"
+        self.server.run("SET work_mem = '64MB'")
+        for _ in range(min(self.args.reps, 3)):
+            for threads, suffix in (THREADS, ""), (1, ", one thread"):
+                self.threads(threads)
+                self.time(name, "covertree_knn" + suffix, statement, n, n * data.k)
+            self.time(name, "covertree, LATERAL", self.lateral(data.k, "q.pt"), n, n * data.k)
+            done = subprocess.run([sys.executable, "-c", BRUTE_FORCE, *files[:2], str(data.k), files[2]],
+                                  env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, capture_output=True, text=True,
+                                  check=True)
+            self.results.note(name, "queries", "sgemm, one thread", n / float(done.stdout), "per second")
+        self.server.run("RESET work_mem")
+        self.check_against_lateral(name, data.k, "q.pt", 4)
+        for suffix, peer in (", one thread", "covertree, LATERAL"), ("", "covertree, LATERAL"), \
+                (", one thread", "sgemm, one thread"):
+            self.results.conclude(name, "times as many", "covertree_knn" + suffix, peer,
+                                  self.rate(name, "covertree_knn" + suffix) / self.rate(name, peer))
+        self.recall(name, data, files[2])
+
+    def recall(self, name, data, ids):
+        """Of the rows that brute force finds in float, how many are ours?"""
+        found = self.server.rows("SELECT b.query, d.id FROM batch, "
+                                 f"covertree_knn('data_pt', queries, {data.k}) b JOIN data d ON d.ctid = b.tid "
+                                 "ORDER BY b.query, b.rank")
+        ours = np.array([f[1] for f in found]).reshape(-1, data.k)
+        recall = np.mean([len(np.intersect1d(a, b)) / data.k for a, b in zip(ours, np.load(ids))])
+        self.results.note(name, "recall against brute force in float", "covertree_knn", recall, "share")
+        if recall < 0.999:
+            self.results.fault(f"{name}: recall {recall}")
+
     def residual(self, kernel):
         n = (131072 if self.args.large else 32768) // self.args.divisor
         k = 50
@@ -219,7 +285,12 @@ def main():
         raise SystemExit(0)
     for part in args.names or PARTS:
         say(part)
-        bulk.residual(part) if part in ("rbf", "matern52") else getattr(bulk, part)()
+        if part in ("rbf", "matern52"):
+            bulk.residual(part)
+        elif part in ("latent64", "iid64"):
+            bulk.wide(part)
+        else:
+            getattr(bulk, part)()
         bulk.results.write()
         bulk.server.run("DROP TABLE IF EXISTS data, probe, batch")
     raise SystemExit(bulk.results.finish(not args.quick))
