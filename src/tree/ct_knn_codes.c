@@ -133,10 +133,12 @@ shared_memory(const CtKnn *knn)
 	return knn->memory > work ? (knn->memory - work) / SHARES : 0;
 }
 
+/* that next_group() can make of so many queries */
 static int
 most_blocks(const CtKnn *knn, int queries)
 {
-	return queries / CT_BLOCK + knn->nthreads * BLOCKS_PER_THREAD + 1;
+	return Min(queries / CT_BLOCK + knn->nthreads * BLOCKS_PER_THREAD,
+			   queries / CT_CODE_LANES) + 1;
 }
 
 static void
