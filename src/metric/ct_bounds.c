@@ -179,7 +179,6 @@ ct_space_box_bounds(const CtSpace *space, int dims, const double *query,
 	if (dims < space->dims)
 		scale *= SKETCH_SCALE;
 	space->kernels->box_distances(query, boxes, stride, n, dims, bounds);
-#pragma omp simd
 	for (int i = 0; i < n; i++)
 	{
 		double		bound = bounds[i] < BOX_MAX ? bounds[i] : BOX_MAX;
