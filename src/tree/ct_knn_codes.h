@@ -15,12 +15,8 @@
 
 #include "ct_code_block.h"
 #include "ct_knn.h"
+#include "ct_knn_memory.h"
 #include "ct_knn_tree.h"
-
-#define CT_LINE				64
-
-/* vectors read between two checks for interrupts */
-#define CT_READ_BATCH		64
 
 /*
  * Threads share the work on so many points or coordinates.  Where others use the
@@ -91,21 +87,6 @@ typedef struct CtCodes
 	size_t		vector_stride;
 	char	   *vectors;
 } CtCodes;
-
-static inline void *
-ct_allocate(MemoryContext context, size_t n, size_t size)
-{
-	return MemoryContextAllocHuge(context, Max(n * size, 1));
-}
-
-/* Memory that begins on a cache line. */
-static inline void *
-ct_allocate_lines(MemoryContext context, size_t bytes)
-{
-	char	   *memory = ct_allocate(context, bytes + CT_LINE, 1);
-
-	return (void *) TYPEALIGN(CT_LINE, memory);
-}
 
 /* The place of a vector as CtCodeRow has it, in the order of pages. */
 static inline uint64

@@ -25,6 +25,7 @@
 
 #include "ct_knn.h"
 #include "ct_knn_slab.h"
+#include "ct_knn_tree.h"
 
 /* most queries of a group */
 #define GROUP_QUERIES		4096
@@ -163,7 +164,7 @@ create_group(Engine *engine)
 									ct_candidates_bytes(ct_block_room(knn->k)));
 	group->answer = ct_allocate(context, knn->k, sizeof(CtKnnRow));
 	engine->blocks = ct_allocate(context, most_blocks(engine), sizeof(CtBlock));
-	memory = ct_allocate_aligned(context, most_blocks(engine) * block_bytes(engine));
+	memory = ct_allocate_lines(context, most_blocks(engine) * block_bytes(engine));
 	for (int b = 0; b < most_blocks(engine); b++)
 		engine->blocks[b].memory = memory +
 			b * block_bytes(engine) / sizeof(double);
@@ -246,7 +247,7 @@ begin_group(Engine *engine)
 
 		ct_block_point_init(ct_record_at(&engine->form, group->records, i),
 							query->number > 0 ? CT_NO_KEY :
-							ct_slab_key(&query->index_tid, &query->index_tid),
+							ct_knn_key(&query->index_tid, &query->index_tid),
 							k, group->found + i * k,
 							group->candidates + i * bytes, &group->points[i]);
 	}
@@ -316,7 +317,7 @@ begin_slab(Engine *engine)
 	engine->work_bytes =
 		TYPEALIGN(CT_LINE, ct_block_work_bytes(&engine->rows,
 											   ct_block_room(engine->knn->k)));
-	engine->work = ct_allocate_aligned(slab->context, engine->work_bytes *
+	engine->work = ct_allocate_lines(slab->context, engine->work_bytes *
 									   engine->knn->nthreads);
 }
 

@@ -18,12 +18,10 @@
 
 #include "ct_knn.h"
 #include "ct_knn_slab.h"
+#include "ct_knn_tree.h"
 
 /* rows of a leaf whose places tell where it is */
 #define CENTRE_ROWS			3
-
-/* vectors read between two checks for interrupts */
-#define READ_BATCH			64
 
 /* -------- records -------- */
 
@@ -43,20 +41,12 @@ void
 ct_records_read(CtIndex *index, size_t n, const CtLocator *from,
 				double *const *records)
 {
-	for (size_t i = 0; i < n; i += READ_BATCH)
+	for (size_t i = 0; i < n; i += CT_READ_BATCH)
 	{
 		CHECK_FOR_INTERRUPTS();
-		ct_vector_read_records(index, Min(n - i, READ_BATCH), from + i,
+		ct_vector_read_records(index, Min(n - i, CT_READ_BATCH), from + i,
 							   records + i);
 	}
-}
-
-uint64
-ct_slab_key(const ItemPointerData *tid, const ItemPointerData *seen)
-{
-	return (uint64) ItemPointerGetBlockNumber(tid) << 32 |
-		(uint64) ItemPointerGetOffsetNumber(tid) << 16 |
-		ItemPointerGetOffsetNumber(seen);
 }
 
 /* -------- leaves -------- */
@@ -156,7 +146,7 @@ keep_rows(CtSlab *slab, const CtNode *node, const ItemPointerData *seen)
 	for (int i = 0; i < n; i++)
 	{
 		slab->keys[slab->nrows + i] = ItemPointerIsValid(&seen[i]) ?
-			ct_slab_key(&node->tids[i], &seen[i]) : CT_NO_KEY;
+			ct_knn_key(&node->tids[i], &seen[i]) : CT_NO_KEY;
 		slab->row_locators[slab->nrows + i] = node->locators[i];
 	}
 	slab->nrows += n;

@@ -11,13 +11,10 @@
 #ifndef CT_KNN_SLAB_H
 #define CT_KNN_SLAB_H
 
-#include "utils/memutils.h"
-
 #include "ct_block.h"
+#include "ct_knn_memory.h"
 #include "ct_locators.h"
 #include "ct_page.h"
-
-#define CT_LINE				64	/* bytes of a cache line */
 
 /* How records stand in an array: their features on cache lines. */
 typedef struct CtRecords
@@ -51,21 +48,6 @@ typedef struct CtSlab
 	double	  **records;		/* where they are, if they are in memory */
 } CtSlab;
 
-static inline void *
-ct_allocate(MemoryContext context, size_t n, size_t size)
-{
-	return MemoryContextAllocHuge(context, Max(n * size, 1));
-}
-
-/* Memory that begins on a cache line. */
-static inline void *
-ct_allocate_aligned(MemoryContext context, size_t bytes)
-{
-	char	   *memory = ct_allocate(context, bytes + CT_LINE, 1);
-
-	return (void *) TYPEALIGN(CT_LINE, memory);
-}
-
 static inline size_t
 ct_record_bytes(const CtRecords *form)
 {
@@ -82,16 +64,12 @@ ct_record_at(const CtRecords *form, double *records, size_t i)
 static inline double *
 ct_allocate_records(const CtRecords *form, MemoryContext context, size_t n)
 {
-	return ct_allocate_aligned(context, n * ct_record_bytes(form));
+	return ct_allocate_lines(context, n * ct_record_bytes(form));
 }
 
 extern CtRecords ct_records_form(const CtIndex *index);
 extern void ct_records_read(CtIndex *index, size_t n, const CtLocator *from,
 							double *const *records);
-
-/* The key of a row, and of the version that the snapshot sees (ct_block.h). */
-extern uint64 ct_slab_key(const ItemPointerData *tid,
-						  const ItemPointerData *seen);
 
 /* What a slab's memory is for. */
 extern size_t ct_slab_row_bytes(void);

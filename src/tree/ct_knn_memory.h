@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * ct_knn_memory.h
+ *	  Large pieces of memory, as bulk searches want them.
+ *
+ * IDENTIFICATION
+ *	  src/tree/ct_knn_memory.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CT_KNN_MEMORY_H
+#define CT_KNN_MEMORY_H
+
+#include "utils/memutils.h"
+
+#define CT_LINE				64	/* bytes of a cache line */
+
+/* vectors read between two checks for interrupts */
+#define CT_READ_BATCH		64
+
+static inline void *
+ct_allocate(MemoryContext context, size_t n, size_t size)
+{
+	return MemoryContextAllocHuge(context, Max(n * size, 1));
+}
+
+/* Memory that begins on a cache line. */
+static inline void *
+ct_allocate_lines(MemoryContext context, size_t bytes)
+{
+	char	   *memory = ct_allocate(context, bytes + CT_LINE, 1);
+
+	return (void *) TYPEALIGN(CT_LINE, memory);
+}
+
+#endif							/* CT_KNN_MEMORY_H */
