@@ -91,7 +91,7 @@
 
 /* candidates of a point that there is room for */
 #define ROOM_FOR_NEIGHBOUR	4
-#define ROOM_BESIDES		512
+#define ROOM_BESIDES		256
 
 /* and how many of them are evaluated first */
 #define BEST_OF(k)			((k) + (k) / 8 + 8)

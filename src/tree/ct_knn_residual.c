@@ -30,13 +30,14 @@
 /* most queries of a group */
 #define GROUP_QUERIES		4096
 
-/* shares of the memory */
-#define GROUP_SHARE			4
-#define SLAB_SHARE			4
-#define STORE_SHARE			2
-
-/* More records than that need not be at hand.  Fresh memory is slower than a page. */
-#define STORE_BYTES			(8 * 1024 * 1024)
+/*
+ * Memory is for records of rows first: a quarter, but no more than that, which
+ * the caches hold (fresh memory is slower than a page that is read again).  A
+ * group has its share of the rest, and a slab all others.
+ */
+#define STORE_SHARE			4
+#define STORE_BYTES			((size_t) 8 * 1024 * 1024)
+#define GROUP_SHARE			0.375
 
 #define ROUNDS				3
 
@@ -136,6 +137,24 @@ landmark_bytes(const Engine *engine)
 		engine->knn->nthreads * CT_BLOCK * sizeof(float);
 }
 
+static size_t
+store_bytes(const CtKnn *knn)
+{
+	return Min(knn->memory / STORE_SHARE, STORE_BYTES);
+}
+
+static size_t
+group_bytes(const CtKnn *knn)
+{
+	return (knn->memory - store_bytes(knn)) * GROUP_SHARE;
+}
+
+static size_t
+slab_bytes(const CtKnn *knn)
+{
+	return knn->memory - store_bytes(knn) - group_bytes(knn);
+}
+
 static void
 create_group(Engine *engine)
 {
@@ -145,7 +164,7 @@ create_group(Engine *engine)
 	double	   *memory;
 	int64		n;
 
-	n = knn->memory / GROUP_SHARE / query_bytes(engine);
+	n = group_bytes(knn) / query_bytes(engine);
 	n = Min(n, GROUP_QUERIES);
 	n = Min(n, knn->total);
 	/* whole blocks; a query more than there is memory for does no harm */
@@ -589,9 +608,9 @@ ct_knn_residual_can(const CtKnn *knn)
 		leaf->capacity > CT_BLOCK_ROWS)
 		return false;
 	engine.form = ct_records_form(knn->index);
-	return query_bytes(&engine) <= knn->memory / GROUP_SHARE &&
-		CT_BASIS_SIZE * landmark_bytes(&engine) <= knn->memory / SLAB_SHARE &&
-		leaf->capacity * ct_record_bytes(&engine.form) <= knn->memory / STORE_SHARE;
+	return query_bytes(&engine) <= group_bytes(knn) &&
+		CT_BASIS_SIZE * landmark_bytes(&engine) <= slab_bytes(knn) &&
+		leaf->capacity * ct_record_bytes(&engine.form) <= store_bytes(knn);
 }
 
 static Engine *
@@ -609,8 +628,8 @@ create_engine(CtKnn *knn)
 	ct_slab_create(&engine->slab, knn->index,
 				   AllocSetContextCreate(context, "Covertree bulk search slab",
 										 ALLOCSET_DEFAULT_SIZES));
-	engine->slab_limit = knn->memory / SLAB_SHARE;
-	engine->store_size = Max(Min(knn->memory / STORE_SHARE, STORE_BYTES) /
+	engine->slab_limit = slab_bytes(knn);
+	engine->store_size = Max(store_bytes(knn) /
 							 ct_record_bytes(&engine->form), knn->index->leaf.capacity);
 	engine->store = ct_allocate_records(&engine->form, context, engine->store_size);
 	ct_prefer_large_pages(engine->store,
