@@ -57,7 +57,7 @@ foreach ([ 'crash', 0 ], [ 'crash', 50_000 ], [ 'crash', 150_000 ],
 {
 	my ($table, $delay) = @$_;
 	my $session = background_sql($node, 'build',
-		[ ("REINDEX INDEX ${table}_pt") x 100 ]);
+		[ ("REINDEX INDEX ${table}_pt") x 1000 ]);
 
 	$node->poll_query_until('postgres', q{
 		SELECT count(*) > 0 FROM pg_stat_progress_create_index});
@@ -80,7 +80,7 @@ BEGIN
 	RETURN pt;
 END $$;
 });
-foreach ([ 'leader', 'leader_pid IS NULL', ('REINDEX INDEX crash_pt') x 100 ],
+foreach ([ 'leader', 'leader_pid IS NULL', ('REINDEX INDEX crash_pt') x 1000 ],
 	[ 'worker', 'leader_pid IS NOT NULL', 'CREATE INDEX ON crash USING covertree (slow(pt))' ])
 {
 	my ($who, $condition, @sql) = @$_;
@@ -102,7 +102,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_ls_dir('base/pgsql_tmp
 foreach my $delay (0, 20_000, 50_000, 100_000, 200_000)
 {
 	my $session = background_sql($node, 'build', [ q{
-		DO $$ BEGIN FOR i IN 1 .. 100 LOOP REINDEX INDEX crash_pt; END LOOP; END $$} ]);
+		DO $$ BEGIN FOR i IN 1 .. 10000 LOOP REINDEX INDEX crash_pt; END LOOP; END $$} ]);
 
 	$node->poll_query_until('postgres', q{
 		SELECT count(*) > 0 FROM pg_stat_progress_create_index});
