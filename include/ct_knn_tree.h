@@ -36,6 +36,24 @@ ct_knn_key(const ItemPointerData *tid, const ItemPointerData *seen)
 		ItemPointerGetOffsetNumberNoCheck(seen);
 }
 
+/* The version that the snapshot sees. */
+static inline ItemPointerData
+ct_knn_seen(CtKnnKey key)
+{
+	ItemPointerData tid;
+
+	ItemPointerSet(&tid, (BlockNumber) (key >> 32),
+				   (OffsetNumber) (key & 0xFFFF));
+	return tid;
+}
+
+/* The row of a key as a neighbour at some distance. */
+static inline CtKnnRow
+ct_knn_neighbour(CtKnnKey key, double dist)
+{
+	return (CtKnnRow) {.dist = dist,.tid = ct_knn_seen(key)};
+}
+
 /* Do both keys stand for the same row of the index? */
 static inline bool
 ct_knn_same_row(CtKnnKey a, CtKnnKey b)

@@ -302,15 +302,8 @@ answer_group(CtCodes *engine)
 			CHECK_FOR_INTERRUPTS();
 		Assert(point->n == point->nexact);
 		for (int j = 0; j < point->n; j++)
-		{
-			CtKnnRow   *row = &group->answer[j];
-			uint64		key = point->rows[j].key;
-
-			row->dist = point->rows[j].dist;
-			row->isnull = false;
-			ItemPointerSet(&row->tid, (BlockNumber) (key >> 32),
-						   (OffsetNumber) (key & 0xFFFF));
-		}
+			group->answer[j] = ct_knn_neighbour(point->rows[j].key,
+												point->rows[j].dist);
 		ct_knn_answer(engine->knn, &group->queries[point->number], point->n,
 					  group->answer);
 	}

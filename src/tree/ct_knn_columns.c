@@ -288,7 +288,7 @@ query_of_row(const CtIndex *index, const CtKnnPart *part, int block, int row,
 
 	query->number = 0;
 	ItemPointerSet(&query->index_tid, key >> 32, (key >> 16) & 0xFFFF);
-	ItemPointerSet(&query->tid, key >> 32, key & 0xFFFF);
+	query->tid = ct_knn_seen(key);
 	for (int j = 0; j < index->meta.dims; j++)
 		location[j] = index->space.element == CT_ELEMENT_FLOAT8 ?
 			((const double *) part->points)[at + j * CT_KNN_BLOCK] :

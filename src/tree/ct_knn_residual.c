@@ -284,15 +284,8 @@ answer_group(Engine *engine)
 		CHECK_FOR_INTERRUPTS();
 		ct_block_sort(point);
 		for (int j = 0; j < point->nfound; j++)
-		{
-			CtKnnRow   *row = &group->answer[j];
-			uint64		key = point->found[j].key;
-
-			row->dist = point->found[j].dist;
-			row->isnull = false;
-			ItemPointerSet(&row->tid, (BlockNumber) (key >> 32),
-						   (OffsetNumber) (key & 0xFFFF));
-		}
+			group->answer[j] = ct_knn_neighbour(point->found[j].key,
+												point->found[j].dist);
 		ct_knn_answer(engine->knn, &group->queries[i], point->nfound,
 					  group->answer);
 	}

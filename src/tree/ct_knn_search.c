@@ -406,10 +406,7 @@ finish(CtKnnWorker *worker, CtKnnKey self, CtKnnRow *rows)
 
 		if (ct_knn_same_row(key, self))
 			continue;
-		rows[n].dist = worker->sorted[i].dist;
-		rows[n].isnull = false;
-		ItemPointerSet(&rows[n].tid, key >> 32, key & 0xFFFF);
-		n++;
+		rows[n++] = ct_knn_neighbour(key, worker->sorted[i].dist);
 	}
 	return n;
 }
