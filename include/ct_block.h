@@ -52,6 +52,8 @@ typedef struct CtBlockLeaf
 	const uint32_t *pivots;		/* numbers of landmarks */
 	float		most_rest;
 	CtRowShares shares;
+	const uint64_t *seen;		/* of CT_BLOCK_WIDE rows each: bits of those that
+								 * may be somebody's neighbours */
 } CtBlockLeaf;
 
 typedef struct CtBlockRows

@@ -17,13 +17,6 @@
 
 #include "ct_kernel.h"
 
-/* What is known of a row's absolute correlation with a point. */
-typedef struct CtCandidate
-{
-	float		estimate;		/* it differs from this by most - estimate */
-	uint32_t	row;
-} CtCandidate;
-
 typedef struct CtCandidates
 {
 	int			n;
@@ -31,7 +24,7 @@ typedef struct CtCandidates
 	int			nbest;			/* the first so many have the largest estimates */
 	double		lost;			/* no row that was left out has more than this */
 	float		estimate;		/* rows of smaller estimates, */
-	double		wide;			/* and of less at most, are left out */
+	float		wide;			/* and of less at most, are left out */
 	double	   *most;			/* of each, negated: so less is better */
 	CtCandidate *items;
 } CtCandidates;
@@ -41,19 +34,14 @@ extern size_t ct_candidates_bytes(int room);
 extern void ct_candidates_init(CtCandidates *list, int room, void *memory);
 extern void ct_candidates_clear(CtCandidates *list);
 
-/* Adds a row; there is room.  A list that has been full leaves out some. */
-static inline void
-ct_candidates_offer(CtCandidates *list, float estimate, double most,
-					uint32_t row)
-{
-	if (estimate < list->estimate && most < list->wide)
-	{
-		list->lost = list->lost > most ? list->lost : most;
-		return;
-	}
-	list->most[list->n] = -most;
-	list->items[list->n++] = (CtCandidate) {estimate, row};
-}
+/*
+ * Adds the rows that offer asks for and estimates and rests do not rule out;
+ * there is room for all of them.  A list that has been full leaves out some.
+ */
+extern void ct_candidates_offer(CtCandidates *list,
+								const CtKernelTable *kernels,
+								CtBlockOffer *offer, const float *estimates,
+								const float *rests);
 
 /*
  * Drops the rows that cannot be among the k of largest correlation, nor reach

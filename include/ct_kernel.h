@@ -104,13 +104,64 @@ typedef struct CtCovarianceFunction
 	const double *lengthscale;	/* dim of them */
 } CtCovarianceFunction;
 
-/* What bounds need to know of a block of queries by a basis. */
+/*
+ * What a basis says of a block of queries.  Whose shares have the squares r^2,
+ * slack and cut,
+ *
+ *		e = share_error slack + share_offset
+ *		l = r (1 + norm_error) + e
+ *		rest = sqrt(1 - min(max(r (1 - norm_error) - e, 0), 1)^2 + square_error)
+ *		lack = slack + reach_error e + reach_length l + reach_offset
+ *		needed = cut - lack
+ */
+typedef struct CtBlockBasis
+{
+	float		share_error;
+	float		share_offset;
+	float		norm_error;
+	float		square_error;
+	float		reach_error;
+	float		reach_length;
+	float		reach_offset;
+	float		most_rest;		/* of any row */
+} CtBlockBasis;
+
 typedef struct CtBlockQueries
 {
-	const float *shares;		/* number j of query b is shares[j * CT_BLOCK + b] */
-	const float *rests;			/* by query */
-	const float *needed;		/* correlation that a row must be able to reach */
+	float		shares[CT_BLOCK_BASIS * CT_BLOCK];	/* number j of query b is
+													 * shares[j * CT_BLOCK + b] */
+	float		squares[CT_BLOCK];	/* of all shares */
+	float		slack[CT_BLOCK];
+	float		cuts[CT_BLOCK];
+	float		rests[CT_BLOCK];
+	float		lacks[CT_BLOCK];	/* what estimates may lack, besides rests */
+	float		needed[CT_BLOCK];	/* what a row must be able to reach */
 } CtBlockQueries;
+
+/* rows that the block kernels bound at a time */
+#define CT_BLOCK_WIDE		64
+
+/* What is known of a row's absolute correlation with a query. */
+typedef struct CtCandidate
+{
+	float		estimate;
+	uint32_t	row;
+} CtCandidate;
+
+/* block_offer() may write so many candidates more than it says */
+#define CT_OFFER_BESIDES	16
+
+/* Which rows are candidates of a query?  See block_offer(). */
+typedef struct CtBlockOffer
+{
+	float		rest;			/* of the query */
+	float		lack;
+	float		cut;
+	float		estimate;		/* rows of smaller estimates, */
+	float		wide;			/* and that reach less, are left out */
+	uint32_t	row;			/* number of the first one */
+	uint64_t	rows;			/* a bit for each that is asked for */
+} CtBlockOffer;
 
 /*
  * Codes of a block of queries, as block_codes() makes them.  They are signed
@@ -236,11 +287,21 @@ typedef struct CtKernelTable
 	 * element j of query b being rho[j][b], for n rounded up to a multiple of
 	 * four; and of each query the sum of their squares.
 	 *
-	 * block_survivors(): of each of n rows, the queries for which the absolute
-	 * product of shares, plus that of the rests, is not less than needed.  Share
-	 * j of row i is shares[j * stride + i] in units of scales[j].  No more
-	 * pivots than CT_BLOCK_BASIS.  The absolute product of row i and query b
-	 * becomes estimates[i * CT_BLOCK + b].
+	 * block_weigh(): rests, lacks and what is needed, from squares, slack and
+	 * cuts (CtBlockBasis).  Returns the bits of queries for which l + rest
+	 * most_rest is not less than needed.
+	 *
+	 * block_survivors(): absolute products of the shares of some queries and of n
+	 * rows, at most CT_BLOCK_WIDE: that of the q-th query listed and row i becomes
+	 * estimates[q * CT_BLOCK_WIDE + i].  Share j of row i is shares[j * stride +
+	 * i] in units of scales[j].  Returns a bit for each query of the list (bit q)
+	 * if the product and that of the rests together reach what is needed for some
+	 * row.  The list has room for nlist rounded up to a multiple of four, rests
+	 * and estimates for CT_BLOCK_WIDE; the rests behind the last row's are zero.
+	 *
+	 * block_offer(): writes the rows, and what they can reach at most, negated, for
+	 * which estimate + (lack + rest product) is at least cut.  Returns their
+	 * number, and whether it has left out others.
 	 */
 	void		(*block_products) (const double *const *x, size_t n,
 								   const double *const *packs, size_t npacks,
@@ -248,11 +309,18 @@ typedef struct CtKernelTable
 	void		(*block_shares) (const float *triangle, size_t n,
 								 const float *const *rho, float *shares,
 								 float *squares);
-	void		(*block_survivors) (const CtBlockQueries *queries,
+	uint64_t	(*block_weigh) (const CtBlockBasis *basis,
+								CtBlockQueries *queries);
+	uint64_t	(*block_survivors) (const CtBlockQueries *queries,
+									uint8_t *list, size_t nlist,
 									const int8_t *shares, size_t stride,
 									const float *scales, size_t n,
 									size_t nbasis, const float *rests,
-									uint64_t *survivors, float *estimates);
+									float *estimates);
+	size_t		(*block_offer) (const CtBlockOffer *offer,
+								const float *estimates, const float *rests,
+								double *most, CtCandidate *items,
+								bool *left_out);
 
 	/*
 	 * The block kernels of codes, whose results are the same bits everywhere.

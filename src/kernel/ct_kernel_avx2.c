@@ -309,6 +309,12 @@ typedef __m256 BlockVector;
 #define block_load(p)			_mm256_loadu_ps(p)
 #define block_store(p, v)		_mm256_storeu_ps(p, v)
 #define block_fma(a, b, c)		_mm256_fmadd_ps(a, b, c)
+#define block_add(a, b)		_mm256_add_ps(a, b)
+#define block_sub(a, b)		_mm256_sub_ps(a, b)
+#define block_mul(a, b)		_mm256_mul_ps(a, b)
+#define block_min(a, b)		_mm256_min_ps(a, b)
+#define block_max(a, b)		_mm256_max_ps(a, b)
+#define block_sqrt(v)			_mm256_sqrt_ps(v)
 #define block_abs(v)			_mm256_andnot_ps(_mm256_set1_ps(-0.0f), v)
 #define block_reaches(a, b) \
 	((unsigned int) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)))
@@ -642,7 +648,9 @@ const CtKernelTable ct_kernel_avx2 = {
 	.grouped_product = grouped_product,
 	.block_products = block_products,
 	.block_shares = block_shares,
+	.block_weigh = block_weigh,
 	.block_survivors = block_survivors,
+	.block_offer = block_offer,
 	.block_boxes = block_boxes,
 	.block_codes = block_codes,
 	.block_reach = block_reach,

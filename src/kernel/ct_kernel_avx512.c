@@ -287,6 +287,12 @@ typedef __m512 BlockVector;
 #define block_load(p)			_mm512_loadu_ps(p)
 #define block_store(p, v)		_mm512_storeu_ps(p, v)
 #define block_fma(a, b, c)		_mm512_fmadd_ps(a, b, c)
+#define block_add(a, b)		_mm512_add_ps(a, b)
+#define block_sub(a, b)		_mm512_sub_ps(a, b)
+#define block_mul(a, b)		_mm512_mul_ps(a, b)
+#define block_min(a, b)		_mm512_min_ps(a, b)
+#define block_max(a, b)		_mm512_max_ps(a, b)
+#define block_sqrt(v)			_mm512_sqrt_ps(v)
 #define block_abs(v)			_mm512_abs_ps(v)
 #define block_reaches(a, b)		_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ)
 #define PRODUCT_LANES	8
@@ -574,7 +580,9 @@ const CtKernelTable ct_kernel_avx512 = {
 	.grouped_product = grouped_product,
 	.block_products = block_products,
 	.block_shares = block_shares,
+	.block_weigh = block_weigh,
 	.block_survivors = block_survivors,
+	.block_offer = block_offer,
 	.block_boxes = block_boxes,
 	.block_codes = block_codes,
 	.block_reach = block_reach_avx512,

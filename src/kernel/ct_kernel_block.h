@@ -15,8 +15,9 @@
  *	BLOCK_VECTORS	vectors that are in work at a time
  *	BlockVector		such a vector
  *	block_set(), block_load(), block_store()
+ *	block_add(), block_sub(), block_mul(), block_min(), block_max()
+ *	block_sqrt(), block_abs()
  *	block_fma()		a b + c
- *	block_abs()
  *	block_reaches()	a bit for each lane where a >= b
  *
  * BLOCK_ROWS x BLOCK_VECTORS sums, and as many vectors as there are columns of
@@ -31,8 +32,10 @@
 #define BLOCK_ROWS		4
 /* queries that are in work at a time */
 #define BLOCK_STEP		(BLOCK_LANES * BLOCK_VECTORS)
+/* those of a list that are in work at a time */
+#define BLOCK_QUERIES	4
 /* rows whose shares are widened together */
-#define BLOCK_WIDE		16
+#define BLOCK_WIDENED	16
 /* features of packs that stay in the first-level cache */
 #define PRODUCT_CHUNK	128
 
@@ -93,94 +96,239 @@ block_shares(const float *triangle, size_t n, const float *const *rho,
 	}
 }
 
-/*
- * Bits of BLOCK_STEP queries for BLOCK_ROWS rows, whose shares are widened, and
- * the estimates of n of these.
- */
-CT_INLINE BLOCK_TARGET void
-block_tile(const CtBlockQueries *queries, size_t query, size_t nbasis,
-		   const float (*wide)[BLOCK_WIDE], size_t n, const float *rests,
-		   uint64_t *bits, float *estimates)
+static BLOCK_TARGET uint64_t
+block_weigh(const CtBlockBasis *basis, CtBlockQueries *queries)
 {
-	BlockVector sums[BLOCK_ROWS][BLOCK_VECTORS];
+	BlockVector one = block_set(1.0f);
+	uint64_t	bits = 0;
+
+	for (size_t query = 0; query < CT_BLOCK; query += BLOCK_LANES)
+	{
+		BlockVector slack = block_load(queries->slack + query);
+		BlockVector norm = block_sqrt(block_load(queries->squares + query));
+		BlockVector error = block_fma(block_set(basis->share_error), slack,
+									  block_set(basis->share_offset));
+		BlockVector length = block_fma(norm, block_set(1.0f + basis->norm_error),
+									   error);
+		BlockVector least = block_sub(block_mul(norm, block_set(1.0f - basis->norm_error)),
+									  error);
+		BlockVector rest;
+		BlockVector lack;
+		BlockVector needed;
+
+		least = block_min(block_max(least, block_set(0.0f)), one);
+		rest = block_sqrt(block_add(block_sub(one, block_mul(least, least)),
+									block_set(basis->square_error)));
+		lack = block_fma(block_set(basis->reach_length), length,
+						 block_set(basis->reach_offset));
+		lack = block_fma(block_set(basis->reach_error), error, lack);
+		lack = block_add(slack, lack);
+		needed = block_sub(block_load(queries->cuts + query), lack);
+		block_store(queries->rests + query, rest);
+		block_store(queries->lacks + query, lack);
+		block_store(queries->needed + query, needed);
+		bits |= (uint64_t) block_reaches(block_fma(rest, block_set(basis->most_rest),
+												   length), needed) << query;
+	}
+	return bits;
+}
+
+/*
+ * The products of BLOCK_QUERIES queries and as many vectors of rows, a constant
+ * here.  Returns a bit for each query that some row reaches.
+ */
+CT_INLINE BLOCK_TARGET unsigned int
+block_tile(const CtBlockQueries *queries, const uint8_t *list, size_t nbasis,
+		   const float (*wide)[CT_BLOCK_WIDE], const float *rests, int vectors,
+		   float *estimates)
+{
+	BlockVector sums[BLOCK_QUERIES][BLOCK_VECTORS];
+	const float *shares[BLOCK_QUERIES];
+	unsigned int bits = 0;
 
 	UNROLL
-	for (int r = 0; r < BLOCK_ROWS; r++)
+	for (int q = 0; q < BLOCK_QUERIES; q++)
+	{
+		shares[q] = queries->shares + list[q];
 		UNROLL
-		for (int v = 0; v < BLOCK_VECTORS; v++)
-			sums[r][v] = block_set(0.0f);
+		for (int v = 0; v < vectors; v++)
+			sums[q][v] = block_set(0.0f);
+	}
 	for (size_t j = 0; j < nbasis; j++)
 	{
 		BlockVector column[BLOCK_VECTORS];
 
 		UNROLL
-		for (int v = 0; v < BLOCK_VECTORS; v++)
-			column[v] = block_load(queries->shares + j * CT_BLOCK + query +
-								   v * BLOCK_LANES);
+		for (int v = 0; v < vectors; v++)
+			column[v] = block_load(wide[j] + v * BLOCK_LANES);
 		UNROLL
-		for (int r = 0; r < BLOCK_ROWS; r++)
+		for (int q = 0; q < BLOCK_QUERIES; q++)
 			UNROLL
-			for (int v = 0; v < BLOCK_VECTORS; v++)
-				sums[r][v] = block_fma(block_set(wide[j][r]), column[v],
-									   sums[r][v]);
+			for (int v = 0; v < vectors; v++)
+				sums[q][v] = block_fma(block_set(shares[q][j * CT_BLOCK]),
+									   column[v], sums[q][v]);
 	}
 	UNROLL
-	for (int r = 0; r < BLOCK_ROWS; r++)
-		UNROLL
-		for (int v = 0; v < BLOCK_VECTORS; v++)
-		{
-			size_t		lane = query + v * BLOCK_LANES;
-			BlockVector estimate = block_abs(sums[r][v]);
-			BlockVector reach = block_fma(block_set(rests[r]),
-										  block_load(queries->rests + lane),
-										  estimate);
+	for (int q = 0; q < BLOCK_QUERIES; q++)
+	{
+		BlockVector rest = block_set(queries->rests[list[q]]);
+		BlockVector needed = block_set(queries->needed[list[q]]);
+		unsigned int some = 0;
 
-			if ((size_t) r < n)
-				block_store(estimates + r * CT_BLOCK + lane, estimate);
-			bits[r] |= (uint64_t) block_reaches(reach,
-												block_load(queries->needed + lane)) << lane;
+		UNROLL
+		for (int v = 0; v < vectors; v++)
+		{
+			BlockVector estimate = block_abs(sums[q][v]);
+
+			block_store(estimates + q * CT_BLOCK_WIDE + v * BLOCK_LANES,
+						estimate);
+			some |= block_reaches(block_fma(block_load(rests + v * BLOCK_LANES),
+											rest, estimate), needed);
+		}
+		bits |= (unsigned int) (some != 0) << q;
+	}
+	return bits;
+}
+
+/* The shares of n rows as numbers; zeroes behind. */
+CT_INLINE BLOCK_TARGET void
+block_widen(const int8_t *shares, size_t stride, const float *scales,
+			size_t n, size_t nbasis, float (*wide)[CT_BLOCK_WIDE])
+{
+	for (size_t j = 0; j < nbasis; j++)
+		for (size_t i = 0; i < n; i += BLOCK_WIDENED)
+		{
+			int8_t		column[BLOCK_WIDENED] = {0};
+
+			if (n - i >= BLOCK_WIDENED)
+				memcpy(column, shares + j * stride + i, BLOCK_WIDENED);
+			else
+				memcpy(column, shares + j * stride + i, n - i);
+			for (int r = 0; r < BLOCK_WIDENED; r++)
+				wide[j][i + r] = scales[j] * (float) column[r];
 		}
 }
 
-/* n <= BLOCK_WIDE rows */
-CT_INLINE BLOCK_TARGET void
-block_some_rows(const CtBlockQueries *queries, const int8_t *shares,
-				size_t stride, const float *scales, size_t n, size_t nbasis,
-				const float *rests, uint64_t *survivors, float *estimates)
+static BLOCK_TARGET uint64_t
+block_survivors(const CtBlockQueries *queries, uint8_t *list, size_t nlist,
+				const int8_t *shares, size_t stride, const float *scales,
+				size_t n, size_t nbasis, const float *rests, float *estimates)
 {
-	float		wide[CT_BLOCK_BASIS][BLOCK_WIDE];
-	float		all_rests[BLOCK_WIDE] = {0};
-	uint64_t	bits[BLOCK_WIDE] = {0};
+	float		wide[CT_BLOCK_BASIS][CT_BLOCK_WIDE];
+	uint64_t	bits = 0;
 
-	for (size_t j = 0; j < nbasis; j++)
-	{
-		int8_t		column[BLOCK_WIDE] = {0};
+	if (nlist == 0)
+		return 0;
+	for (size_t q = nlist; q % BLOCK_QUERIES != 0; q++)
+		list[q] = list[nlist - 1];
+	block_widen(shares, stride, scales, n, nbasis, wide);
+	for (size_t q = 0; q < nlist; q += BLOCK_QUERIES)
+		for (size_t i = 0; i < n;)
+		{
+			const float (*some)[CT_BLOCK_WIDE] =
+				(const float (*)[CT_BLOCK_WIDE]) &wide[0][i];
+			float	   *to = estimates + q * CT_BLOCK_WIDE + i;
+			size_t		left = n - i;
+			unsigned int found;
 
-		if (n == BLOCK_WIDE)
-			memcpy(column, shares + j * stride, BLOCK_WIDE);
-		else
-			memcpy(column, shares + j * stride, n);
-		for (int i = 0; i < BLOCK_WIDE; i++)
-			wide[j][i] = scales[j] * (float) column[i];
-	}
-	memcpy(all_rests, rests, n * sizeof(float));
-	for (size_t query = 0; query < CT_BLOCK; query += BLOCK_STEP)
-		for (size_t i = 0; i < n; i += BLOCK_ROWS)
-			block_tile(queries, query, nbasis,
-					   (const float (*)[BLOCK_WIDE]) &wide[0][i], n - i,
-					   all_rests + i, bits + i, estimates + i * CT_BLOCK);
-	memcpy(survivors, bits, n * sizeof(uint64_t));
+			if (left > BLOCK_LANES * BLOCK_VECTORS / 2)
+			{
+				found = block_tile(queries, list + q, nbasis, some, rests + i,
+								   BLOCK_VECTORS, to);
+				i += BLOCK_LANES * BLOCK_VECTORS;
+			}
+			else if (left > BLOCK_LANES)
+			{
+				found = block_tile(queries, list + q, nbasis, some, rests + i,
+								   BLOCK_VECTORS / 2, to);
+				i += BLOCK_LANES * (BLOCK_VECTORS / 2);
+			}
+			else
+			{
+				found = block_tile(queries, list + q, nbasis, some, rests + i,
+								   1, to);
+				i += BLOCK_LANES;
+			}
+			bits |= (uint64_t) found << q;
+		}
+	return nlist < CT_BLOCK ? bits & ((UINT64_C(1) << nlist) - 1) : bits;
 }
 
-static BLOCK_TARGET void
-block_survivors(const CtBlockQueries *queries, const int8_t *shares,
-				size_t stride, const float *scales, size_t n, size_t nbasis,
-				const float *rests, uint64_t *survivors, float *estimates)
+/* Writes the lanes of bits, and counts them. */
+CT_INLINE BLOCK_TARGET size_t
+block_keep(unsigned int bits, BlockVector estimate, BlockVector reach,
+		   uint32_t row, double *most, CtCandidate *items)
 {
-	for (size_t i = 0; i < n; i += BLOCK_WIDE)
-		block_some_rows(queries, shares + i, stride, scales,
-						n - i < BLOCK_WIDE ? n - i : BLOCK_WIDE, nbasis,
-						rests + i, survivors + i, estimates + i * CT_BLOCK);
+#if BLOCK_LANES == 16
+	__m512i		lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+										  12, 13, 14, 15);
+	__m512i		rows = _mm512_add_epi32(lanes, _mm512_set1_epi32((int) row));
+	__m512i		low;
+
+	reach = _mm512_maskz_compress_ps(bits, _mm512_sub_ps(_mm512_setzero_ps(),
+														 reach));
+	low = _mm512_maskz_compress_epi32(bits, _mm512_castps_si512(estimate));
+	rows = _mm512_maskz_compress_epi32(bits, rows);
+	_mm512_storeu_pd(most, _mm512_cvtps_pd(_mm512_castps512_ps256(reach)));
+	_mm512_storeu_pd(most + 8,
+					 _mm512_cvtps_pd(_mm512_extractf32x8_ps(reach, 1)));
+	_mm512_storeu_si512(items,
+						_mm512_or_si512(_mm512_cvtepu32_epi64(_mm512_castsi512_si256(low)),
+										_mm512_slli_epi64(_mm512_cvtepu32_epi64(_mm512_castsi512_si256(rows)),
+														  32)));
+	_mm512_storeu_si512(items + 8,
+						_mm512_or_si512(_mm512_cvtepu32_epi64(_mm512_extracti32x8_epi32(low, 1)),
+										_mm512_slli_epi64(_mm512_cvtepu32_epi64(_mm512_extracti32x8_epi32(rows, 1)),
+														  32)));
+	return __builtin_popcount(bits);
+#else
+	float		estimates[BLOCK_LANES];
+	float		reaches[BLOCK_LANES];
+	size_t		kept = 0;
+
+	block_store(estimates, estimate);
+	block_store(reaches, reach);
+	for (; bits != 0; bits &= bits - 1)
+	{
+		int			lane = __builtin_ctz(bits);
+
+		most[kept] = -reaches[lane];
+		items[kept++] = (CtCandidate) {estimates[lane], row + lane};
+	}
+	return kept;
+#endif
+}
+
+static BLOCK_TARGET size_t
+block_offer(const CtBlockOffer *offer, const float *estimates,
+			const float *rests, double *most, CtCandidate *items,
+			bool *left_out)
+{
+	size_t		kept = 0;
+	unsigned int out = 0;
+
+	for (size_t i = 0; i < CT_BLOCK_WIDE && offer->rows >> i != 0;
+		 i += BLOCK_LANES)
+	{
+		BlockVector estimate = block_load(estimates + i);
+		BlockVector reach = block_add(estimate,
+									  block_fma(block_load(rests + i),
+												block_set(offer->rest),
+												block_set(offer->lack)));
+		unsigned int bits = (unsigned int) (offer->rows >> i) &
+			block_reaches(reach, block_set(offer->cut));
+		unsigned int keep = bits &
+			(block_reaches(estimate, block_set(offer->estimate)) |
+			 block_reaches(reach, block_set(offer->wide)));
+
+		out |= bits ^ keep;
+		if (keep != 0)
+			kept += block_keep(keep, estimate, reach,
+							   offer->row + (uint32_t) i, most + kept,
+							   items + kept);
+	}
+	*left_out = out != 0;
+	return kept;
 }
 
 /*

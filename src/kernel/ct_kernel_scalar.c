@@ -501,6 +501,12 @@ typedef float BlockVector;
 #define block_load(p)			(*(p))
 #define block_store(p, v)		(*(p) = (v))
 #define block_fma(a, b, c)		((a) * (b) + (c))
+#define block_add(a, b)			((a) + (b))
+#define block_sub(a, b)			((a) - (b))
+#define block_mul(a, b)			((a) * (b))
+#define block_min(a, b)			((a) < (b) ? (a) : (b))
+#define block_max(a, b)			((a) > (b) ? (a) : (b))
+#define block_sqrt(v)			sqrtf(v)
 #define block_abs(v)			fabsf(v)
 #define block_reaches(a, b)		((unsigned int) ((a) >= (b)))
 #define PRODUCT_LANES	1
@@ -609,7 +615,9 @@ const CtKernelTable ct_kernel_scalar = {
 	.grouped_product = grouped_product,
 	.block_products = block_products,
 	.block_shares = block_shares,
+	.block_weigh = block_weigh,
 	.block_survivors = block_survivors,
+	.block_offer = block_offer,
 	.block_boxes = block_boxes,
 	.block_codes = block_codes,
 	.block_reach = block_reach,

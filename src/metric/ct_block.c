@@ -86,9 +86,6 @@
 /* of LANDMARK_BATCH landmarks and a block, or of a leaf's rows and a pack */
 #define PRODUCTS			(CT_BLOCK_ROWS * CT_PACK)
 
-/* more than any correlation */
-#define OUT_OF_REACH		10.0f
-
 /* candidates of a point that there is room for */
 #define ROOM_FOR_NEIGHBOUR	4
 #define ROOM_BESIDES		256
@@ -98,14 +95,14 @@
 
 struct CtBlockWork
 {
+	/* on cache lines */
+	CtBlockQueries queries;
+	float		estimates[(CT_BLOCK + 4) * CT_BLOCK_WIDE];
+	float		row_rests[CT_BLOCK_WIDE];
+	double		most[CT_BLOCK_WIDE + CT_OFFER_BESIDES];
+	CtCandidate items[CT_BLOCK_WIDE + CT_OFFER_BESIDES];
 	float	   *rho;			/* with landmarks: CT_BLOCK for each */
-	float		shares[CT_BLOCK_BASIS * CT_BLOCK];
-	float		squares[CT_BLOCK];
-	float		rests[CT_BLOCK];
-	float		slack[CT_BLOCK];	/* of estimates, besides rests */
-	float		needed[CT_BLOCK];
-	uint64_t	bits[CT_BLOCK_ROWS];
-	float		estimates[CT_BLOCK_ROWS * CT_BLOCK];
+	uint8_t		alive[CT_BLOCK + 4];	/* points that a leaf is bounded for */
 	uint16_t	lists[CT_BLOCK][CT_BLOCK_ROWS];
 	int			nlists[CT_BLOCK];
 	const double *vectors[CT_BLOCK_ROWS];
@@ -356,63 +353,146 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 	}
 }
 
-/* What the basis of a leaf with n pivots says of point b. */
-static bool
-weigh_point(const CtBlockLeaf *leaf, const CtBlockPoint *point,
-			CtBlockWork *work, int b)
+/* What the head of this file says, for block_weigh(). */
+static CtBlockBasis
+basis_of(const CtBlockLeaf *leaf)
 {
-	int			n = leaf->basis.n;
-	float		row_error = leaf->shares.error;
-	float		error = (float) (leaf->basis.norm * sqrt(n) * (1.0 + 1e-6) *
-								 (point->slack + (n + 2) * 1.01 * FLOAT_UNIT));
-	float		norm = sqrtf(work->squares[b]);
-	float		least = norm * (1.0f - NORM_ERROR) - error;
-	float		length = norm * (1.0f + NORM_ERROR) + error;
-	float		rest = 1.0f;
-	float		reach;
+	double		n = leaf->basis.n;
+	double		row_error = leaf->shares.error;
+	double		norm = leaf->basis.norm * sqrt(n) * (1.0 + 2e-6);
+	CtBlockBasis basis;
 
-	if (least > 0.0f)
-		rest = sqrtf(1.0f - (least < 1.0f ? least * least : 1.0f) + SQUARE_ERROR);
-	reach = error * (1.0f + row_error) + row_error * length +
-		error * row_error + 4 * n * FLOAT_UNIT * length * (1.0f + row_error);
-	work->rests[b] = rest;
-	work->slack[b] = (float) point->slack + reach + REACH_ERROR;
-	work->needed[b] = (float) point->cut - work->slack[b];
-	return length + rest * leaf->most_rest >= work->needed[b];
+	basis.share_error = (float) norm;
+	basis.share_offset = (float) (norm * (n + 2) * 1.01 * FLOAT_UNIT);
+	basis.norm_error = NORM_ERROR;
+	basis.square_error = SQUARE_ERROR;
+	basis.reach_error = (float) (1.0 + 2.0 * row_error);
+	basis.reach_length = (float) (row_error +
+								  4.0 * n * FLOAT_UNIT * (1.0 + row_error));
+	basis.reach_offset = REACH_ERROR;
+	basis.most_rest = leaf->most_rest;
+	return basis;
 }
 
 /*
- * Sets the bits of a leaf's rows: the points for which bounds do not rule them
- * out.  Returns whether there may be any.  Their estimates, and what these lack,
- * stay in the work area.
+ * What the basis of a leaf says of a block.  Returns the bits of the points for
+ * which it may have rows.
  */
-static bool
-bound_leaf(const CtBlockRows *rows, const CtBlock *block,
-		   const CtBlockLeaf *leaf, CtBlockWork *work, uint64_t *bits)
+static uint64_t
+weigh_leaf(const CtBlockRows *rows, const CtBlock *block,
+		   const CtBlockLeaf *leaf, CtBlockWork *work)
 {
 	const CtKernelTable *kernels = rows->space->kernels;
-	CtBlockQueries queries = {work->shares, work->rests, work->needed};
-	uint64_t	all = ~UINT64_C(0) >> (CT_BLOCK - block->n);
+	CtBlockBasis basis = basis_of(leaf);
 	const float *rho[CT_BLOCK_BASIS];
 	int			n = leaf->basis.n;
-	bool		any = n == 0;
 
 	for (int i = 0; i < CT_BLOCK_BASIS; i++)
 		rho[i] = work->rho + (i < n ? (size_t) leaf->pivots[i] : 0) * CT_BLOCK;
-	if (n > 0)
-		kernels->block_shares(leaf->basis.inverse, n, rho, work->shares,
-							  work->squares);
-	for (int b = 0; b < block->n && n > 0; b++)
-		any = weigh_point(leaf, block->points[b], work, b) || any;
-	if (any && n > 0)
-		kernels->block_survivors(&queries, leaf->shares.shares,
-								 leaf->shares.stride, leaf->shares.scales,
-								 leaf->n, n, leaf->shares.rests, bits,
-								 work->estimates);
-	for (int i = 0; i < leaf->n; i++)
-		bits[i] = !any || rows->keys[leaf->first + i] == CT_NO_KEY ? 0 :
-			n > 0 ? bits[i] & all : all;
-	return any;
+	kernels->block_shares(leaf->basis.inverse, n, rho, work->queries.shares,
+						  work->queries.squares);
+	return kernels->block_weigh(&basis, &work->queries) &
+		~UINT64_C(0) >> (CT_BLOCK - block->n);
+}
+
+/* Part of a leaf, and the points that it has been bounded for. */
+typedef struct Part
+{
+	const CtBlockLeaf *leaf;
+	size_t		row;			/* number of its first row */
+	uint64_t	rows;			/* bits of those that somebody may see */
+} Part;
+
+/* Does something with a part's rows that bounds do not rule out for point b. */
+typedef void (*UseRows) (const CtBlockRows *rows, CtBlock *block, int b,
+						 const Part *part, const float *estimates,
+						 CtBlockWork *work);
+
+/* How many rows of a leaf are bounded together, from number `from` on */
+static inline int
+part_size(const CtBlockLeaf *leaf, int from)
+{
+	return leaf->n - from < CT_BLOCK_WIDE ? leaf->n - from : CT_BLOCK_WIDE;
+}
+
+/* Bounds part of a leaf for the n points that are listed. */
+static inline void
+bound_part(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+		   int from, int n, UseRows use, CtBlockWork *work)
+{
+	const CtRowShares *shares = &leaf->shares;
+	int			size = part_size(leaf, from);
+	Part		part = {leaf, leaf->first + from,
+	leaf->seen[from / CT_BLOCK_WIDE]};
+	uint64_t	found;
+
+	memset(work->row_rests, 0, sizeof(work->row_rests));
+	memcpy(work->row_rests, shares->rests + from, size * sizeof(float));
+	found = rows->space->kernels->block_survivors(&work->queries, work->alive,
+												  n, shares->shares + from,
+												  shares->stride,
+												  shares->scales, size,
+												  leaf->basis.n,
+												  work->row_rests,
+												  work->estimates);
+	for (; found != 0; found &= found - 1)
+	{
+		int			q = __builtin_ctzll(found);
+
+		use(rows, block, work->alive[q], &part,
+			work->estimates + q * CT_BLOCK_WIDE, work);
+	}
+}
+
+/* The same for a leaf without a basis, which rules out nothing. */
+static void
+use_all(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+		uint64_t some, UseRows use, CtBlockWork *work)
+{
+	memset(work->row_rests, 0, sizeof(work->row_rests));
+	memset(work->estimates, 0, sizeof(float) * CT_BLOCK_WIDE);
+	for (int from = 0; from < leaf->n; from += CT_BLOCK_WIDE)
+		for (uint64_t bits = some; bits != 0; bits &= bits - 1)
+		{
+			int			b = __builtin_ctzll(bits);
+			Part		part = {leaf, leaf->first + from,
+			leaf->seen[from / CT_BLOCK_WIDE]};
+
+			work->queries.rests[b] = 0.0f;
+			work->queries.lacks[b] = 1.0f;
+			use(rows, block, b, &part, work->estimates, work);
+		}
+}
+
+/* Bounds a leaf's rows for some points of a block. */
+static inline void
+bound_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+		   uint64_t some, UseRows use, CtBlockWork *work)
+{
+	int			n = 0;
+
+	if (leaf->basis.n == 0)
+	{
+		use_all(rows, block, leaf, some, use, work);
+		return;
+	}
+	for (uint64_t bits = weigh_leaf(rows, block, leaf, work) & some; bits != 0;
+		 bits &= bits - 1)
+		work->alive[n++] = (uint8_t) __builtin_ctzll(bits);
+	for (int from = 0; from < leaf->n && n > 0; from += CT_BLOCK_WIDE)
+		bound_part(rows, block, leaf, from, n, use, work);
+}
+
+/* What a part offers to point b. */
+static inline CtBlockOffer
+offer_of(const Part *part, const CtBlockWork *work, int b)
+{
+	return (CtBlockOffer)
+	{
+		.rest = work->queries.rests[b],.lack = work->queries.lacks[b],
+			.cut = work->queries.cuts[b],.estimate = -1.0f,.wide = -1.0f,
+			.row = (uint32_t) part->row,.rows = part->rows
+	};
 }
 
 /* Begins to bound rows for a block. */
@@ -424,10 +504,12 @@ begin_bounds(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
 		correlate_landmarks(rows, block, work, from,
 							rows->nlandmarks - from < LANDMARK_BATCH ?
 							rows->nlandmarks - from : LANDMARK_BATCH);
-	for (int b = block->n; b < CT_BLOCK; b++)
+	for (int b = 0; b < CT_BLOCK; b++)
 	{
-		work->rests[b] = 0.0f;
-		work->needed[b] = OUT_OF_REACH;
+		const CtBlockPoint *point = block->points[b < block->n ? b : 0];
+
+		work->queries.slack[b] = (float) (point->slack * (1.0 + 1e-6));
+		work->queries.cuts[b] = (float) point->cut;
 	}
 }
 
@@ -455,50 +537,62 @@ note_nearest(const CtBlockRows *rows, const CtBlockPoint *point, uint64_t bit,
 	}
 }
 
-static void
-narrow_candidates(const CtBlockRows *rows, CtBlockPoint *point,
-				  CtBlockWork *work)
+/* How many rows are to be found, if the point is one of them? */
+static inline int
+wanted_rows(const CtBlockPoint *point)
 {
-	point->cut = ct_candidates_narrow(&point->candidates, rows->space->kernels,
-									  point->k, point->cut, work->keys);
+	return point->k + (point->self != CT_NO_KEY);
 }
 
-/* Adds the rows of a leaf to the candidates of some points, unless ruled out. */
 static void
-collect_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
-			 uint64_t some, CtBlockWork *work)
+narrow_candidates(const CtBlockRows *rows, CtBlock *block, int b,
+				  CtBlockWork *work)
 {
-	if (!bound_leaf(rows, block, leaf, work, work->bits))
-		return;
-	for (int i = 0; i < leaf->n; i++)
-		for (uint64_t bits = work->bits[i] & some; bits != 0; bits &= bits - 1)
-		{
-			int			b = __builtin_ctzll(bits);
-			CtBlockPoint *point = block->points[b];
-			CtCandidates *list = &point->candidates;
-			size_t		row = leaf->first + i;
-			float		estimate = 0.0f;
-			float		most = 1.0f;
+	CtBlockPoint *point = block->points[b];
 
-			if (leaf->basis.n > 0)
-			{
-				estimate = work->estimates[i * CT_BLOCK + b];
-				most = estimate + work->slack[b] +
-					work->rests[b] * leaf->shares.rests[i];
-			}
-			if (rows->keys[row] >> 16 == point->self >> 16)
-				continue;
-			if (list->n == list->room)
-				narrow_candidates(rows, point, work);
-			if (most >= point->cut)
-				ct_candidates_offer(list, estimate, most, (uint32_t) row);
-		}
+	point->cut = ct_candidates_narrow(&point->candidates, rows->space->kernels,
+									  wanted_rows(point), point->cut,
+									  work->keys);
+	work->queries.cuts[b] = (float) point->cut;
+}
+
+/* Adds rows to the candidates of a point. */
+static void
+collect_rows(const CtBlockRows *rows, CtBlock *block, int b, const Part *part,
+			 const float *estimates, CtBlockWork *work)
+{
+	CtCandidates *list = &block->points[b]->candidates;
+	CtBlockOffer offer;
+
+	if (list->room - list->n < CT_BLOCK_WIDE)
+		narrow_candidates(rows, block, b, work);
+	offer = offer_of(part, work, b);
+	ct_candidates_offer(list, rows->space->kernels, &offer, estimates,
+						work->row_rests);
+}
+
+/* Notes that rows are wanted by a point. */
+static void
+pair_some(const CtBlockRows *rows, CtBlock *block, int b, const Part *part,
+		  const float *estimates, CtBlockWork *work)
+{
+	CtBlockOffer offer = offer_of(part, work, b);
+	bool		left_out;
+	size_t		n = rows->space->kernels->block_offer(&offer, estimates,
+													  work->row_rests,
+													  work->most, work->items,
+													  &left_out);
+
+	for (size_t i = 0; i < n; i++)
+		block->pairs[work->items[i].row] |= UINT64_C(1) << b;
 }
 
 void
 ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
 				 CtBlockWork *work)
 {
+	uint64_t	all = ~UINT64_C(0) >> (CT_BLOCK - block->n);
+
 	begin_bounds(rows, block, work);
 	memset(work->near, 0, sizeof(uint64_t) * rows->nleaves);
 	for (int b = 0; b < block->n; b++)
@@ -506,13 +600,15 @@ ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
 	/* these give cuts, with which the others have few candidates */
 	for (size_t l = 0; l < rows->nleaves; l++)
 		if (work->near[l] != 0)
-			collect_leaf(rows, block, &rows->leaves[l], work->near[l], work);
+			bound_leaf(rows, block, &rows->leaves[l], work->near[l],
+					   collect_rows, work);
 	for (int b = 0; b < block->n; b++)
-		narrow_candidates(rows, block->points[b], work);
+		narrow_candidates(rows, block, b, work);
 	for (size_t l = 0; l < rows->nleaves; l++)
-		collect_leaf(rows, block, &rows->leaves[l], ~work->near[l], work);
+		bound_leaf(rows, block, &rows->leaves[l], all & ~work->near[l],
+				   collect_rows, work);
 	for (int b = 0; b < block->n; b++)
-		narrow_candidates(rows, block->points[b], work);
+		narrow_candidates(rows, block, b, work);
 }
 
 /* -------- pairs -------- */
@@ -532,7 +628,7 @@ pair_best(const CtBlockRows *rows, CtBlock *block, int b, CtBlockWork *work)
 	CtCandidates *list = &block->points[b]->candidates;
 
 	ct_candidates_choose(list, rows->space->kernels,
-						 BEST_OF(block->points[b]->k), work->keys);
+						 BEST_OF(wanted_rows(block->points[b])), work->keys);
 	for (int i = 0; i < list->nbest; i++)
 		block->pairs[list->items[i].row] |= UINT64_C(1) << b;
 }
@@ -558,9 +654,10 @@ static void
 pair_rows(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
 {
 	begin_bounds(rows, block, work);
+	clear_pairs(rows, block);
 	for (size_t l = 0; l < rows->nleaves; l++)
-		bound_leaf(rows, block, &rows->leaves[l], work,
-				   block->pairs + rows->leaves[l].first);
+		bound_leaf(rows, block, &rows->leaves[l],
+				   ~UINT64_C(0) >> (CT_BLOCK - block->n), pair_some, work);
 	for (int b = 0; b < block->n; b++)
 	{
 		CtCandidates *list = &block->points[b]->candidates;

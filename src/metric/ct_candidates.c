@@ -26,8 +26,8 @@
 /* most times that keys are counted */
 #define COUNTS			12
 
-/* keep_at_most() may write so many more */
-#define BESIDES			8
+/* keep_at_most() and block_offer() may write so many more */
+#define BESIDES			CT_OFFER_BESIDES
 
 size_t
 ct_candidates_bytes(int room)
@@ -52,6 +52,22 @@ ct_candidates_clear(CtCandidates *list)
 	list->lost = -INFINITY;
 	list->estimate = -INFINITY;
 	list->wide = -INFINITY;
+}
+
+void
+ct_candidates_offer(CtCandidates *list, const CtKernelTable *kernels,
+					CtBlockOffer *offer, const float *estimates,
+					const float *rests)
+{
+	bool		left_out;
+
+	offer->estimate = list->estimate;
+	offer->wide = list->wide;
+	list->n += (int) kernels->block_offer(offer, estimates, rests,
+										  list->most + list->n,
+										  list->items + list->n, &left_out);
+	if (left_out)
+		list->lost = fmax(list->lost, list->wide);
 }
 
 /*
@@ -93,7 +109,7 @@ shorten(CtCandidates *list, const CtKernelTable *kernels, double *keys)
 		keys[i] = -list->items[i].estimate;
 	least = limit_of(kernels, keys, list->n, list->room / 8, -2.0, 0.0);
 	list->estimate = (float) -least;
-	list->wide = -least_wide;
+	list->wide = (float) -least_wide;
 	for (int i = 0; i < list->n; i++)
 	{
 		bool		keep = (keys[i] <= least || list->most[i] <= least_wide) &&

@@ -23,6 +23,9 @@
 /* rows of a leaf whose places tell where it is */
 #define CENTRE_ROWS			3
 
+/* words with a bit for each of n rows */
+#define SEEN_WORDS(n)		(((n) + CT_BLOCK_WIDE - 1) / CT_BLOCK_WIDE)
+
 /* -------- records -------- */
 
 CtRecords
@@ -131,10 +134,14 @@ keep_basis(CtSlab *slab, CtBlockLeaf *leaf, const CtNode *node)
 }
 
 static void
-keep_rows(CtSlab *slab, const CtNode *node, const ItemPointerData *seen)
+keep_rows(CtSlab *slab, CtBlockLeaf *leaf, const CtNode *node,
+		  const ItemPointerData *seen)
 {
-	int			n = node->header->nentries;
+	int			n = leaf->n;
+	uint64	   *bits = ct_allocate(slab->context, SEEN_WORDS(n), sizeof(uint64));
 
+	memset(bits, 0, SEEN_WORDS(n) * sizeof(uint64));
+	leaf->seen = bits;
 	while (slab->nrows + n > slab->rows_size)
 	{
 		slab->rows_size *= 2;
@@ -145,8 +152,11 @@ keep_rows(CtSlab *slab, const CtNode *node, const ItemPointerData *seen)
 	}
 	for (int i = 0; i < n; i++)
 	{
-		slab->keys[slab->nrows + i] = ItemPointerIsValid(&seen[i]) ?
+		bool		visible = ItemPointerIsValid(&seen[i]);
+
+		slab->keys[slab->nrows + i] = visible ?
 			ct_knn_key(&node->tids[i], &seen[i]) : CT_NO_KEY;
+		bits[i / CT_BLOCK_WIDE] |= (uint64) visible << i % CT_BLOCK_WIDE;
 		slab->row_locators[slab->nrows + i] = node->locators[i];
 	}
 	slab->nrows += n;
@@ -173,9 +183,9 @@ ct_slab_add(CtSlab *slab, const CtNode *node, const ItemPointerData *seen)
 	leaf->n = copy.header->nentries;
 	leaf->first = slab->nrows;
 	keep_basis(slab, leaf, &copy);
-	keep_rows(slab, &copy, seen);
+	keep_rows(slab, leaf, &copy, seen);
 	slab->bytes += BLCKSZ + sizeof(CtBlockLeaf) +
-		CT_BASIS_SIZE * sizeof(uint32) +
+		CT_BASIS_SIZE * sizeof(uint32) + SEEN_WORDS(leaf->n) * sizeof(uint64) +
 		sizeof(double) * slab->index->meta.dims + leaf->n * ct_slab_row_bytes() +
 		(slab->nlandmarks - landmarks) * ct_slab_landmark_bytes(&slab->form);
 }
