@@ -329,6 +329,9 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 
 	for (size_t i = 0; i < n; i++)
 		work->vectors[i] = features_of(model, rows->landmarks[first + i]);
+	for (size_t i = first + n; i < first + 2 * n && i < rows->nlandmarks; i++)
+		for (size_t j = 0; j < model->m; j += 8)
+			__builtin_prefetch(features_of(model, rows->landmarks[i]) + j, 0, 2);
 	rows->space->kernels->block_products(work->vectors, n, block->packs, npacks,
 										 model->m, work->products);
 	for (size_t i = 0; i < n; i++)

@@ -41,7 +41,7 @@ PG_FUNCTION_INFO_V1(covertree_knn_graph);
 #define VISIBLE_SHARE	8
 
 /* a session keeps so much of the memory that was used, at most, in bytes */
-#define KEPT_MEMORY		((Size) 32 * 1024 * 1024)
+#define KEPT_MEMORY		((Size) 62 * 1024 * 1024)
 
 /* sizes of blocks of memory for results: least, first, largest */
 #define RESULT_BLOCKS	0, 8 * 1024, 1024 * 1024
