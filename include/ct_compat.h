@@ -31,10 +31,12 @@
 typedef RelFileLocator CtRelFile;
 #define ct_relation_file(rel)			((rel)->rd_locator)
 #define ct_relation_file_equals(a, b)	RelFileLocatorEquals(a, b)
+#define ct_relation_file_number(rel)	((rel)->rd_locator.relNumber)
 #else
 typedef RelFileNode CtRelFile;
 #define ct_relation_file(rel)			((rel)->rd_node)
 #define ct_relation_file_equals(a, b)	RelFileNodeEquals(a, b)
+#define ct_relation_file_number(rel)	((rel)->rd_node.relNode)
 #endif
 
 #if PG_VERSION_NUM >= 180000

@@ -174,7 +174,7 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
  * remembers where it found pages: a guess, which ReadRecentBuffer() verifies.
  * Temporary tables, whose buffers have no such lock, do without.
  */
-#define RECENT_SLOTS		4096
+#define RECENT_SLOTS		65536
 
 #define CACHE_LINE			64	/* bytes */
 
@@ -186,7 +186,7 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 
 typedef struct RecentBuffer
 {
-	CtRelFile	file;
+	Oid			file;			/* number of the relation's */
 	BlockNumber block;
 	Buffer		buffer;			/* or InvalidBuffer */
 	int			left;			/* reads until the next ReadBuffer() */
@@ -205,7 +205,7 @@ static inline bool
 is_recent(CtIndex *index, BlockNumber block, const RecentBuffer *recent)
 {
 	return recent->block == block && recent->buffer != InvalidBuffer &&
-		ct_relation_file_equals(recent->file, ct_relation_file(index->rel));
+		recent->file == ct_relation_file_number(index->rel);
 }
 
 /* Reads a block from the buffer where it was, or returns InvalidBuffer. */
@@ -215,7 +215,8 @@ read_recent(CtIndex *index, BlockNumber block)
 	RecentBuffer *recent = recent_slot(index, block);
 
 	if (!is_recent(index, block, recent) || --recent->left < 0 ||
-		!ReadRecentBuffer(recent->file, MAIN_FORKNUM, block, recent->buffer))
+		!ReadRecentBuffer(ct_relation_file(index->rel), MAIN_FORKNUM, block,
+						  recent->buffer))
 		return InvalidBuffer;
 	pgstat_count_buffer_read(index->rel);
 	pgstat_count_buffer_hit(index->rel);
@@ -228,7 +229,12 @@ read_recent(CtIndex *index, BlockNumber block)
  */
 #define NEAR_BLOCKS			16
 
-static RecentBuffer last_read;
+static struct
+{
+	CtRelFile	file;
+	BlockNumber block;
+	Buffer		buffer;			/* or InvalidBuffer */
+}			last_read;
 
 /* Where a block may be if it is near the one read last; or InvalidBuffer. */
 static inline Buffer
@@ -266,11 +272,13 @@ remember_buffer(CtIndex *index, BlockNumber block, Buffer buffer)
 
 	if (BufferIsLocal(buffer))
 		return;
-	recent->file = ct_relation_file(index->rel);
+	recent->file = ct_relation_file_number(index->rel);
 	recent->block = block;
 	recent->buffer = buffer;
 	recent->left = RECENT_READS;
-	last_read = *recent;
+	last_read.file = ct_relation_file(index->rel);
+	last_read.block = block;
+	last_read.buffer = buffer;
 }
 
 /*
