@@ -20,9 +20,6 @@
 #include "ct_knn_slab.h"
 #include "ct_knn_tree.h"
 
-/* rows of a leaf whose places tell where it is */
-#define CENTRE_ROWS			3
-
 /* words with a bit for each of n rows */
 #define SEEN_WORDS(n)		(((n) + CT_BLOCK_WIDE - 1) / CT_BLOCK_WIDE)
 
@@ -236,34 +233,41 @@ read_landmarks(CtSlab *slab)
 	return least;
 }
 
-/* Where the leaves are, by some of their rows. */
+/* Where a leaf is, by its pivots, or by a row if it has none. */
+static void
+find_centre(CtSlab *slab, size_t number, double *row)
+{
+	const CtBlockLeaf *leaf = &slab->leaves[number];
+	int			dims = slab->index->meta.dims;
+	const double *scale = ct_model_lengthscale(slab->index->space.model);
+	int			n = leaf->basis.n;
+
+	if (n == 0)
+		ct_vector_location(slab->index, slab->row_locators[leaf->first], row);
+	for (int j = 0; j < dims; j++)
+	{
+		double		sum = n == 0 ? row[j] : 0.0;
+
+		for (int i = 0; i < n; i++)
+			sum += slab->landmarks[leaf->pivots[i]][j];
+		slab->centres[j * slab->nleaves + number] = sum / scale[j] / Max(n, 1);
+	}
+}
+
 static void
 find_centres(CtSlab *slab)
 {
 	int			dims = slab->index->meta.dims;
-	const double *scale = ct_model_lengthscale(slab->index->space.model);
-	double	   *location = palloc(sizeof(double) * dims);
+	double	   *row = palloc(sizeof(double) * dims);
 
 	slab->centres = ct_allocate(slab->context, slab->nleaves * dims,
 								sizeof(double));
 	for (size_t l = 0; l < slab->nleaves; l++)
 	{
-		const CtBlockLeaf *leaf = &slab->leaves[l];
-		int			n = Min(leaf->n, CENTRE_ROWS);
-
 		CHECK_FOR_INTERRUPTS();
-		for (int j = 0; j < dims; j++)
-			slab->centres[j * slab->nleaves + l] = 0.0;
-		for (int i = 0; i < n; i++)
-		{
-			size_t		row = leaf->first + (size_t) i * leaf->n / n;
-
-			ct_vector_location(slab->index, slab->row_locators[row], location);
-			for (int j = 0; j < dims; j++)
-				slab->centres[j * slab->nleaves + l] += location[j] / scale[j] / n;
-		}
+		find_centre(slab, l, row);
 	}
-	pfree(location);
+	pfree(row);
 }
 
 /* Reads what is still missing, and says what rows there are. */
