@@ -40,6 +40,9 @@ typedef struct CtNeighbour
 	uint64_t	key;
 } CtNeighbour;
 
+/* rows that have a mark together if one of them has a pair */
+#define CT_PAIRED_ROWS		64
+
 /* key of a row that is nobody's neighbour */
 #define CT_NO_KEY			UINT64_MAX
 
@@ -58,6 +61,7 @@ typedef struct CtBlockLeaf
 
 typedef struct CtBlockRows
 {
+	size_t		nrows;
 	const CtSpace *space;		/* that of the index, with its model */
 	double		min_variance;	/* no row or landmark has less */
 	size_t		nlandmarks;
@@ -88,6 +92,7 @@ typedef struct CtBlock
 	int			n;
 	CtBlockPoint *points[CT_BLOCK];
 	uint64_t   *pairs;			/* by row, a bit for each point */
+	bool	   *paired;			/* of CT_PAIRED_ROWS rows each: may some have any? */
 
 	/* what ct_block_prepare() brings into columns */
 	double	   *memory;			/* ct_block_size() doubles */
@@ -139,6 +144,18 @@ extern void ct_block_pair_first(const CtBlockRows *rows, CtBlock *block,
  */
 extern void ct_block_pair_next(const CtBlockRows *rows, CtBlock *block,
 							   CtBlockWork *work);
+
+/* May rows of a leaf have pairs? */
+static inline bool
+ct_block_is_paired(const CtBlock *block, const CtBlockLeaf *leaf)
+{
+	bool		any = false;
+
+	for (size_t i = leaf->first / CT_PAIRED_ROWS;
+		 i <= (leaf->first + leaf->n - 1) / CT_PAIRED_ROWS; i++)
+		any |= block->paired[i];
+	return any;
+}
 
 /*
  * Evaluates the pairs of leaves first .. last - 1, whose records are there.

@@ -574,6 +574,13 @@ collect_rows(const CtBlockRows *rows, CtBlock *block, int b, const Part *part,
 						work->row_rests);
 }
 
+static inline void
+add_pair(CtBlock *block, int b, size_t row)
+{
+	block->pairs[row] |= UINT64_C(1) << b;
+	block->paired[row / CT_PAIRED_ROWS] = true;
+}
+
 /* Notes that rows are wanted by a point. */
 static void
 pair_some(const CtBlockRows *rows, CtBlock *block, int b, const Part *part,
@@ -587,7 +594,7 @@ pair_some(const CtBlockRows *rows, CtBlock *block, int b, const Part *part,
 													  &left_out);
 
 	for (size_t i = 0; i < n; i++)
-		block->pairs[work->items[i].row] |= UINT64_C(1) << b;
+		add_pair(block, b, work->items[i].row);
 }
 
 void
@@ -616,12 +623,19 @@ ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
 
 /* -------- pairs -------- */
 
+/* Forgets the pairs of a block; those of rows without a mark are none. */
 static void
 clear_pairs(const CtBlockRows *rows, CtBlock *block)
 {
-	for (size_t l = 0; l < rows->nleaves; l++)
-		memset(block->pairs + rows->leaves[l].first, 0,
-			   sizeof(uint64_t) * rows->leaves[l].n);
+	for (size_t first = 0; first < rows->nrows; first += CT_PAIRED_ROWS)
+	{
+		size_t		n = rows->nrows - first < CT_PAIRED_ROWS ?
+			rows->nrows - first : CT_PAIRED_ROWS;
+
+		if (block->paired[first / CT_PAIRED_ROWS])
+			memset(block->pairs + first, 0, sizeof(uint64_t) * n);
+		block->paired[first / CT_PAIRED_ROWS] = false;
+	}
 }
 
 /* Pairs point number b with the candidates of largest estimate. */
@@ -633,7 +647,7 @@ pair_best(const CtBlockRows *rows, CtBlock *block, int b, CtBlockWork *work)
 	ct_candidates_choose(list, rows->space->kernels,
 						 BEST_OF(wanted_rows(block->points[b])), work->keys);
 	for (int i = 0; i < list->nbest; i++)
-		block->pairs[list->items[i].row] |= UINT64_C(1) << b;
+		add_pair(block, b, list->items[i].row);
 }
 
 /* Pairs it with the others that are still wanted, and drops them. */
@@ -645,7 +659,7 @@ pair_others(CtBlock *block, int b)
 
 	for (int i = list->nbest; i < list->n; i++)
 		if (-list->most[i] >= point->cut)
-			block->pairs[list->items[i].row] |= UINT64_C(1) << b;
+			add_pair(block, b, list->items[i].row);
 	list->n = list->nbest;
 }
 
@@ -805,6 +819,8 @@ evaluate_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 	uint64_t	any = 0;
 	size_t		count = 0;
 
+	if (!ct_block_is_paired(block, leaf))
+		return 0;
 	for (int i = 0; i < leaf->n; i++)
 		any |= pairs[i];
 	if (any == 0)

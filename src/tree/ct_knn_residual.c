@@ -36,7 +36,7 @@
  * group has its share of the rest, and a slab all others.
  */
 #define STORE_SHARE			4
-#define STORE_BYTES			((size_t) 8 * 1024 * 1024)
+#define STORE_BYTES			((size_t) 1024 * 1024)
 #define GROUP_SHARE			0.375
 
 #define ROUNDS				3
@@ -84,6 +84,7 @@ typedef struct Engine
 	bool		flushed;		/* the walk has used a slab already */
 	CtBlockRows rows;
 	uint64	   *pairs;			/* of all blocks and rows of the slab */
+	bool	   *paired;			/* and their marks */
 
 	/* records of rows */
 	double	   *store;
@@ -126,7 +127,15 @@ query_bytes(const Engine *engine)
 static size_t
 pairs_bytes(const Engine *engine)
 {
-	return most_blocks(engine) * sizeof(uint64);
+	return most_blocks(engine) * sizeof(uint64) +
+		(most_blocks(engine) + CT_PAIRED_ROWS - 1) / CT_PAIRED_ROWS;
+}
+
+/* of a block */
+static size_t
+paired_marks(const Engine *engine)
+{
+	return engine->slab.nrows / CT_PAIRED_ROWS + 1;
 }
 
 /* of a landmark, with its correlations */
@@ -324,8 +333,12 @@ begin_slab(Engine *engine)
 	CtSlab	   *slab = &engine->slab;
 
 	ct_slab_complete(slab, &engine->rows);
-	engine->pairs = ct_allocate(slab->context, slab->nrows,
-								pairs_bytes(engine));
+	engine->pairs = ct_allocate(slab->context, slab->nrows *
+								most_blocks(engine), sizeof(uint64));
+	engine->paired = ct_allocate(slab->context, paired_marks(engine) *
+								 most_blocks(engine), sizeof(bool));
+	/* as if all rows had pairs, which are cleared when they are set */
+	memset(engine->paired, true, paired_marks(engine) * most_blocks(engine));
 	engine->work_bytes =
 		TYPEALIGN(CT_LINE, ct_block_work_bytes(&engine->rows,
 											   ct_block_room(engine->knn->k)));
@@ -363,7 +376,9 @@ form_blocks(Engine *engine)
 			{
 				block = &engine->blocks[engine->nblocks];
 				block->pairs = engine->pairs +
-					engine->slab.nrows * engine->nblocks++;
+					engine->slab.nrows * engine->nblocks;
+				block->paired = engine->paired +
+					paired_marks(engine) * engine->nblocks++;
 				block->n = 0;
 			}
 			block->points[block->n++] = &group->points[i];
@@ -407,6 +422,8 @@ needed_rows(const Engine *engine, const CtBlockLeaf *leaf, bool *needed,
 	{
 		const uint64 *pairs = engine->blocks[b].pairs + leaf->first;
 
+		if (!ct_block_is_paired(&engine->blocks[b], leaf))
+			continue;
 		for (int i = 0; i < leaf->n; i++)
 			if (pairs[i] != 0)
 			{

@@ -278,6 +278,7 @@ ct_slab_complete(CtSlab *slab, CtBlockRows *rows)
 	rows->min_variance = read_landmarks(slab);
 	find_centres(slab);
 	slab->records = ct_allocate(slab->context, slab->nrows, sizeof(double *));
+	rows->nrows = slab->nrows;
 	rows->nlandmarks = slab->nlandmarks;
 	rows->landmarks = (const double *const *) slab->landmarks;
 	rows->nleaves = slab->nleaves;
