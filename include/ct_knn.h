@@ -20,6 +20,8 @@
 #ifndef CT_KNN_H
 #define CT_KNN_H
 
+#include "portability/instr_time.h"
+
 #include "ct_tree.h"
 
 /* A neighbour. */
@@ -81,6 +83,8 @@ typedef struct CtKnn
 	int64		distances;
 
 	/* private to ct_knn.c and ct_knn_copy.c */
+	double		worked;			/* seconds of the main thread in parallel regions, */
+	double		waited;			/* and at their ends */
 	CtSearch   *search;			/* for ct_knn_one_by_one(), or NULL */
 	int			restarts;
 	CtKnnRow   *nulls;			/* rows without a point, by TID, or NULL */
@@ -121,6 +125,7 @@ extern void ct_knn_answer(CtKnn *knn, const CtKnnQuery *query, int64 n,
 						  const CtKnnRow *rows);
 extern void ct_knn_own_threads(void);
 extern void ct_knn_start_threads(CtKnn *knn);
+extern void ct_knn_region_done(CtKnn *knn, instr_time begun, instr_time done);
 extern void ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query,
 							  const double *point);
 

@@ -168,6 +168,8 @@ extern CtPin ct_pin_new_allowed(CtIndex *index, BlockNumber block,
 								CtLockMode mode);
 extern bool ct_page_is_new(Page page);
 extern void ct_unpin(CtPin pin);
+extern void ct_unlock(CtPin pin);
+extern void ct_release(CtPin pin);
 extern void ct_prefetch_leaf(CtIndex *index, BlockNumber block);
 extern Page ct_pin_page(CtPin pin);
 extern BlockNumber ct_pin_block(CtPin pin);
@@ -324,6 +326,22 @@ extern void ct_vector_location(CtIndex *index, CtLocator locator,
 extern void ct_vector_read(CtIndex *index, CtLocator locator, double *point);
 extern void ct_vector_copy(CtIndex *index, int n, const CtLocator *locators,
 						   void *const *vectors);
+/*
+ * Copies of vectors made by several threads.  The main one adds vectors while
+ * there is room; then all of them copy, each its share; then the main one
+ * releases the pages, which it has held pinned and not locked.  Only for vectors
+ * of rows that the snapshot sees (ct_vector.c).
+ */
+typedef struct CtVectorBatch CtVectorBatch;
+
+extern CtVectorBatch *ct_vector_batch_create(CtIndex *index, int nthreads);
+extern int	ct_vector_batch_room(const CtVectorBatch *batch);
+extern bool ct_vector_batch_add(CtVectorBatch *batch, CtLocator locator,
+								void *vector);
+extern void ct_vector_batch_copy(const CtVectorBatch *batch, int thread,
+								 int nthreads);
+extern void ct_vector_batch_release(CtVectorBatch *batch);
+
 extern void ct_vector_read_records(CtIndex *index, int n,
 								   const CtLocator *locators,
 								   double *const *records);

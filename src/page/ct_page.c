@@ -361,6 +361,19 @@ ct_unpin(CtPin pin)
 	UnlockReleaseBuffer(pin);
 }
 
+/* The same in two steps: a page that is not locked may change, but not move. */
+void
+ct_unlock(CtPin pin)
+{
+	LockBuffer(pin, BUFFER_LOCK_UNLOCK);
+}
+
+void
+ct_release(CtPin pin)
+{
+	ReleaseBuffer(pin);
+}
+
 Page
 ct_pin_page(CtPin pin)
 {

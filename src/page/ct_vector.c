@@ -24,7 +24,9 @@
 
 #include <math.h>
 
+#include "miscadmin.h"
 #include "storage/freespace.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -556,6 +558,133 @@ ct_vector_read_records(CtIndex *index, int n, const CtLocator *locators,
 {
 	Assert(index->space.element == CT_ELEMENT_FLOAT8);
 	ct_vector_copy(index, n, locators, (void *const *) records);
+}
+
+/* -------- copies made by threads -------- */
+
+/* pages that are pinned together, at most */
+#define BATCH_PINS		128
+
+/* Bytes of a page, and where they go. */
+typedef struct Piece
+{
+	const char *from;
+	char	   *to;
+	size_t		size;
+} Piece;
+
+struct CtVectorBatch
+{
+	CtIndex    *index;
+	int			max_pins;
+	int			npins;
+	int			npieces;
+	int			max_pieces;
+	BlockNumber last;			/* block of the last pin */
+	CtPin	   *pins;
+	Piece	   *pieces;
+};
+
+/*
+ * A batch pins no more than its share of the server's buffers, or what a vector
+ * stands on if that is more, and for a single thread, since the server has
+ * more work with more than a few.
+ */
+CtVectorBatch *
+ct_vector_batch_create(CtIndex *index, int nthreads)
+{
+	CtVectorBatch *batch = palloc0(sizeof(CtVectorBatch));
+	int			share = NBuffers / (MaxBackends + NUM_AUXILIARY_PROCS);
+	int			pages = 1 + (index->vector_bytes - 1) / index->vector_space + 1;
+
+	batch->index = index;
+	batch->max_pins = nthreads > 1 ? Max(Min(share, BATCH_PINS), pages) : pages;
+	batch->pins = palloc(sizeof(CtPin) * batch->max_pins);
+	batch->max_pieces = ct_vector_batch_room(batch) * pages;
+	batch->pieces = palloc(sizeof(Piece) * batch->max_pieces);
+	return batch;
+}
+
+/* How many vectors fit at most, if they stand side by side? */
+int
+ct_vector_batch_room(const CtVectorBatch *batch)
+{
+	const CtIndex *index = batch->index;
+
+	return Max(1, batch->max_pins * index->vector_space / index->vector_bytes);
+}
+
+/* The page of a vector's part, pinned; NULL if there is no room for a pin. */
+static Page
+batch_page(CtVectorBatch *batch, CtLocator locator, int part)
+{
+	BlockNumber block = locator.block + part;
+	CtPin		pin;
+
+	if (batch->npins > 0 && batch->last == block)
+		return ct_pin_page(batch->pins[batch->npins - 1]);
+	if (batch->npins == batch->max_pins)
+		return NULL;
+	pin = ct_pin(batch->index, block, CT_LOCK_SHARE);
+	check_locator(batch->index, ct_pin_page(pin), locator, part);
+	ct_unlock(pin);
+	batch->pins[batch->npins++] = pin;
+	batch->last = block;
+	return ct_pin_page(pin);
+}
+
+/*
+ * Adds a vector; false if there is no room.  The page is locked while it is
+ * checked, but not while threads copy.  The bytes of a vector do not change before
+ * its row is dead to everyone, which one that the snapshot sees is not; others on
+ * the page may, and the page stays where it is as long as it is pinned.
+ */
+bool
+ct_vector_batch_add(CtVectorBatch *batch, CtLocator locator, void *vector)
+{
+	CtIndex    *index = batch->index;
+	Place		place = place_of(index, locator.slot);
+	int			npieces = batch->npieces;
+	size_t		done = 0;
+
+	check_slot(index, locator);
+	for (int part = place.first; part <= place.last; part++)
+	{
+		size_t		size = piece_size(index, &place, part, done);
+		Page		page = npieces < batch->max_pieces ?
+			batch_page(batch, locator, part) : NULL;
+
+		if (page == NULL)
+			return false;
+		batch->pieces[npieces++] = (Piece)
+		{
+			piece_at(index, page, &place, part), (char *) vector + done, size
+		};
+		done += size;
+	}
+	batch->npieces = npieces;
+	return true;
+}
+
+/* Makes a thread's share of the copies.  Calls nothing of the server's. */
+void
+ct_vector_batch_copy(const CtVectorBatch *batch, int thread, int nthreads)
+{
+	int			from = (int64) batch->npieces * thread / nthreads;
+	int			to = (int64) batch->npieces * (thread + 1) / nthreads;
+
+	for (int i = from; i < to; i++)
+		memcpy(batch->pieces[i].to, batch->pieces[i].from,
+			   batch->pieces[i].size);
+}
+
+/* Releases the pages.  The batch is empty then. */
+void
+ct_vector_batch_release(CtVectorBatch *batch)
+{
+	for (int i = 0; i < batch->npins; i++)
+		ct_release(batch->pins[i]);
+	batch->npins = batch->npieces = 0;
 }
 
 /* Reads the dims coordinates of a residual index's vector; zeroes if it is gone. */

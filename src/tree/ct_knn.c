@@ -17,6 +17,9 @@
 /* rows handed on together */
 #define PORTION		256
 
+/* seconds that the main thread has waited before it thinks about it */
+#define PATIENCE	0.005
+
 /* -------- rows without a point -------- */
 
 /* Lists those that the snapshot sees, in the order of the index's TIDs. */
@@ -171,6 +174,29 @@ ct_knn_start_threads(CtKnn *knn)
 		return;
 	ct_knn_own_threads();
 	ct_threads_start(knn->nthreads);
+}
+
+/*
+ * Tells that a parallel region is over, in which the main thread did its share
+ * from begun to done.  Where it waits for others longer than it works, the
+ * machine has no processor for them: it hands out time by milliseconds, and may
+ * do that at the end of each of hundreds of regions.  The rest of the search does
+ * without them then.
+ */
+void
+ct_knn_region_done(CtKnn *knn, instr_time begun, instr_time done)
+{
+	instr_time	now;
+
+	if (knn->nthreads == 1)
+		return;
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, done);
+	INSTR_TIME_SUBTRACT(done, begun);
+	knn->waited += INSTR_TIME_GET_DOUBLE(now);
+	knn->worked += INSTR_TIME_GET_DOUBLE(done);
+	if (knn->waited > PATIENCE + knn->worked / 4)
+		knn->nthreads = 1;
 }
 
 /* -------- choice of the engine -------- */

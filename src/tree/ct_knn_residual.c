@@ -87,6 +87,7 @@ typedef struct Engine
 	bool	   *paired;			/* and their marks */
 
 	/* records of rows */
+	CtVectorBatch *batch;
 	double	   *store;
 	size_t		store_size;
 
@@ -103,7 +104,7 @@ static int
 most_blocks(const Engine *engine)
 {
 	return engine->group.size / CT_BLOCK +
-		engine->knn->nthreads * BLOCKS_PER_THREAD + 2;
+		engine->knn->nthreads * (BLOCKS_PER_THREAD + 1) + 2;
 }
 
 static size_t
@@ -352,6 +353,19 @@ thread_work(Engine *engine)
 	return engine->work + engine->work_bytes * omp_get_thread_num();
 }
 
+/* Points of a block of a class, of which there are n. */
+static int
+block_size(const Engine *engine, int class, int n)
+{
+	int			nthreads = engine->knn->nthreads;
+	int			size = engine->group.n / (nthreads * BLOCKS_PER_THREAD);
+
+	/* those of the first one are paired with nearly everything */
+	if (class == 0)
+		size = n / nthreads;
+	return Min(Max(TYPEALIGN(CT_PACK, size), CT_PACK), CT_BLOCK);
+}
+
 /*
  * Divides the group into blocks: by classes, so that pairs are with the same
  * rows, and in these as they come, which is in the order of places.  What is the
@@ -361,18 +375,21 @@ static void
 form_blocks(Engine *engine)
 {
 	Group	   *group = &engine->group;
-	int			size = group->n / (engine->knn->nthreads * BLOCKS_PER_THREAD);
+	int			count[CT_BLOCK_CLASSES] = {0};
 	CtBlock    *block = NULL;
 
-	size = Min(Max(TYPEALIGN(CT_PACK, size), CT_PACK), CT_BLOCK);
+	for (int i = 0; i < group->n; i++)
+		count[ct_block_point_class(&group->points[i])]++;
 	engine->nblocks = 0;
 	for (int class = 0; class < CT_BLOCK_CLASSES; class++)
 	{
+		int			size = block_size(engine, class, count[class]);
+
 		for (int i = 0; i < group->n; i++)
 		{
 			if (ct_block_point_class(&group->points[i]) != class)
 				continue;
-			if (block == NULL || block->n == size)
+			if (block == NULL || block->n >= size)
 			{
 				block = &engine->blocks[engine->nblocks];
 				block->pairs = engine->pairs +
@@ -439,6 +456,55 @@ needed_rows(const Engine *engine, const CtBlockLeaf *leaf, bool *needed,
 	return count;
 }
 
+/* The thread has done its share of a region; the main one notes when. */
+static inline void
+end_share(instr_time *done)
+{
+	if (omp_get_thread_num() == 0)
+		INSTR_TIME_SET_CURRENT(*done);
+}
+
+/* Copies what is in the batch, by all threads. */
+static void
+copy_batch(Engine *engine)
+{
+	instr_time	begun;
+	instr_time	done;
+
+	CHECK_FOR_INTERRUPTS();
+	INSTR_TIME_SET_CURRENT(begun);
+#pragma omp parallel num_threads(engine->knn->nthreads)
+	{
+		ct_vector_batch_copy(engine->batch, omp_get_thread_num(),
+							 engine->knn->nthreads);
+		end_share(&done);
+	}
+	ct_knn_region_done(engine->knn, begun, done);
+	ct_vector_batch_release(engine->batch);
+}
+
+/* Reads the records of a leaf's rows, if they are needed. */
+static void
+read_leaf(Engine *engine, const CtBlockLeaf *leaf, const bool *needed,
+		  size_t nstored)
+{
+	CtSlab	   *slab = &engine->slab;
+
+	for (size_t row = leaf->first; row < leaf->first + leaf->n; row++)
+	{
+		double	   *record;
+
+		if (!needed[row - leaf->first])
+			continue;
+		record = ct_record_at(&engine->form, engine->store, nstored++);
+		slab->records[row] = record;
+		if (ct_vector_batch_add(engine->batch, slab->row_locators[row], record))
+			continue;
+		copy_batch(engine);
+		ct_vector_batch_add(engine->batch, slab->row_locators[row], record);
+	}
+}
+
 /*
  * Reads records for the pairs of leaves from number first on, until there is no
  * room or this is work enough.  Returns the number of the next leaf.
@@ -447,8 +513,6 @@ static size_t
 read_rows(Engine *engine, size_t first)
 {
 	CtSlab	   *slab = &engine->slab;
-	CtLocator  *locators = palloc(sizeof(CtLocator) * CT_BLOCK_ROWS);
-	double	  **records = palloc(sizeof(double *) * CT_BLOCK_ROWS);
 	size_t		nstored = 0;
 	int64		npairs = 0;
 	size_t		l = first;
@@ -463,19 +527,10 @@ read_rows(Engine *engine, size_t first)
 			(nstored + n > engine->store_size ||
 			 npairs * (double) engine->index->point_size > REGION_WORK))
 			break;
-		n = 0;
-		for (int i = 0; i < leaf->n; i++)
-		{
-			if (!needed[i])
-				continue;
-			locators[n] = slab->row_locators[leaf->first + i];
-			records[n] = ct_record_at(&engine->form, engine->store, nstored++);
-			slab->records[leaf->first + i] = records[n++];
-		}
-		ct_records_read(engine->index, n, locators, records);
+		read_leaf(engine, leaf, needed, nstored);
+		nstored += n;
 	}
-	pfree(locators);
-	pfree(records);
+	copy_batch(engine);
 	return l;
 }
 
@@ -508,14 +563,42 @@ evaluate_pairs(Engine *engine)
 	{
 		size_t		last = read_rows(engine, first);
 		size_t		distances = 0;
+		instr_time	begun;
+		instr_time	done;
 
 		CHECK_FOR_INTERRUPTS();
+		INSTR_TIME_SET_CURRENT(begun);
 #pragma omp parallel num_threads(engine->knn->nthreads) reduction(+:distances)
-		distances += evaluate_leaves(engine, first, last);
+		{
+			distances += evaluate_leaves(engine, first, last);
+			end_share(&done);
+		}
+		ct_knn_region_done(engine->knn, begun, done);
 		engine->knn->distances += distances;
 		engine->knn->report(engine->knn->arg);
 		first = last;
 	}
+}
+
+/* Brings a block to what is evaluated in a round; runs in a thread. */
+static void
+pair_block(Engine *engine, CtBlock *block, int round)
+{
+	const CtBlockRows *rows = &engine->rows;
+	void	   *work = thread_work(engine);
+
+	if (round < 2)
+		ct_block_prepare(rows->space->model, block);
+	if (round == 0)
+	{
+		int			nnear = 1 + ceil(NEAR_ROWS * engine->knn->k *
+									 rows->nleaves / engine->slab.nrows);
+
+		ct_block_collect(rows, block, nnear, work);
+		ct_block_pair_first(rows, block, work);
+	}
+	else
+		ct_block_pair_next(rows, block, work);
 }
 
 /*
@@ -525,33 +608,24 @@ evaluate_pairs(Engine *engine)
 static void
 pair_blocks(Engine *engine, int round)
 {
-	const CtBlockRows *rows = &engine->rows;
-	int			nthreads = engine->knn->nthreads;
-	int			step = nthreads * THREAD_BLOCKS;
-	int			nnear = 1 + ceil(NEAR_ROWS * engine->knn->k * rows->nleaves /
-								 engine->slab.nrows);
+	int			step = engine->knn->nthreads * THREAD_BLOCKS;
 
 	for (int from = 0; from < engine->nblocks; from += step)
 	{
 		int			to = Min(engine->nblocks, from + step);
+		instr_time	begun;
+		instr_time	done;
 
 		CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(nthreads) schedule(dynamic)
-		for (int b = from; b < to; b++)
+		INSTR_TIME_SET_CURRENT(begun);
+#pragma omp parallel num_threads(engine->knn->nthreads)
 		{
-			CtBlock    *block = &engine->blocks[b];
-			void	   *work = thread_work(engine);
-
-			if (round < 2)
-				ct_block_prepare(rows->space->model, block);
-			if (round == 0)
-			{
-				ct_block_collect(rows, block, nnear, work);
-				ct_block_pair_first(rows, block, work);
-			}
-			else
-				ct_block_pair_next(rows, block, work);
+#pragma omp for schedule(dynamic) nowait
+			for (int b = from; b < to; b++)
+				pair_block(engine, &engine->blocks[b], round);
+			end_share(&done);
 		}
+		ct_knn_region_done(engine->knn, begun, done);
 	}
 }
 
@@ -657,6 +731,7 @@ ct_knn_residual(CtKnn *knn)
 
 	ct_knn_start_threads(knn);
 	create_group(engine);
+	engine->batch = ct_vector_batch_create(knn->index, knn->nthreads);
 	while (next_group(engine, source))
 	{
 		search_group(engine);
