@@ -34,7 +34,7 @@
 #define BLOCK_STEP		(BLOCK_LANES * BLOCK_VECTORS)
 /* those of a list that are in work at a time */
 #define BLOCK_QUERIES	4
-/* rows whose shares are widened together */
+/* rows whose shares are widened together: the most lanes that there are */
 #define BLOCK_WIDENED	16
 /* features of packs that stay in the first-level cache */
 #define PRODUCT_CHUNK	128
@@ -190,7 +190,25 @@ block_tile(const CtBlockQueries *queries, const uint8_t *list, size_t nbasis,
 	return bits;
 }
 
-/* The shares of n rows as numbers; zeroes behind. */
+/* The same for n rows, or BLOCK_VECTORS full of them if that is less. */
+CT_INLINE BLOCK_TARGET unsigned int
+block_some_rows(const CtBlockQueries *queries, const uint8_t *list,
+				size_t nbasis, const float (*wide)[CT_BLOCK_WIDE], size_t n,
+				const float *rests, float *estimates)
+{
+	if (n <= BLOCK_LANES)
+		return block_tile(queries, list, nbasis, wide, rests, 1, estimates);
+#if BLOCK_VECTORS > 2
+	if (n <= 2 * BLOCK_LANES)
+		return block_tile(queries, list, nbasis, wide, rests, 2, estimates);
+	if (n <= 3 * BLOCK_LANES)
+		return block_tile(queries, list, nbasis, wide, rests, 3, estimates);
+#endif
+	return block_tile(queries, list, nbasis, wide, rests, BLOCK_VECTORS,
+					  estimates);
+}
+
+/* The shares of n rows as numbers; zeroes behind, up to whole vectors. */
 CT_INLINE BLOCK_TARGET void
 block_widen(const int8_t *shares, size_t stride, const float *scales,
 			size_t n, size_t nbasis, float (*wide)[CT_BLOCK_WIDE])
@@ -223,34 +241,12 @@ block_survivors(const CtBlockQueries *queries, uint8_t *list, size_t nlist,
 		list[q] = list[nlist - 1];
 	block_widen(shares, stride, scales, n, nbasis, wide);
 	for (size_t q = 0; q < nlist; q += BLOCK_QUERIES)
-		for (size_t i = 0; i < n;)
-		{
-			const float (*some)[CT_BLOCK_WIDE] =
-				(const float (*)[CT_BLOCK_WIDE]) &wide[0][i];
-			float	   *to = estimates + q * CT_BLOCK_WIDE + i;
-			size_t		left = n - i;
-			unsigned int found;
-
-			if (left > BLOCK_LANES * BLOCK_VECTORS / 2)
-			{
-				found = block_tile(queries, list + q, nbasis, some, rests + i,
-								   BLOCK_VECTORS, to);
-				i += BLOCK_LANES * BLOCK_VECTORS;
-			}
-			else if (left > BLOCK_LANES)
-			{
-				found = block_tile(queries, list + q, nbasis, some, rests + i,
-								   BLOCK_VECTORS / 2, to);
-				i += BLOCK_LANES * (BLOCK_VECTORS / 2);
-			}
-			else
-			{
-				found = block_tile(queries, list + q, nbasis, some, rests + i,
-								   1, to);
-				i += BLOCK_LANES;
-			}
-			bits |= (uint64_t) found << q;
-		}
+		for (size_t i = 0; i < n; i += BLOCK_LANES * BLOCK_VECTORS)
+			bits |= (uint64_t)
+				block_some_rows(queries, list + q, nbasis,
+								(const float (*)[CT_BLOCK_WIDE]) &wide[0][i],
+								n - i, rests + i,
+								estimates + q * CT_BLOCK_WIDE + i) << q;
 	return nlist < CT_BLOCK ? bits & ((UINT64_C(1) << nlist) - 1) : bits;
 }
 

@@ -147,92 +147,199 @@ check_shares(const CtKernelTable *kernels, size_t n)
 		   kernels->name, "block_shares wrote beyond its output", n, 0);
 }
 
-static void
-check_survivors(const CtKernelTable *kernels, size_t nbasis, size_t n)
+/* Is a float near a number, with errors of operands up to size? */
+static bool
+is_near(float value, double should, double size)
 {
-	float		shares[CT_BLOCK_BASIS * CT_BLOCK];
-	float		rests[CT_BLOCK];
-	float		needed[CT_BLOCK];
-	CtBlockQueries queries = {shares, rests, needed};
+	return fabs(value - should) <= 16 * 0x1p-24 * size;
+}
+
+static void
+check_weights(const CtKernelTable *kernels)
+{
+	CtBlockQueries queries;
+	CtBlockBasis basis = {0.5f, 1e-3f, 4e-6f, 1e-6f, 1.25f, 0.125f, 5e-6f, 0.3f};
+	uint64_t	bits;
+
+	for (int b = 0; b < CT_BLOCK; b++)
+	{
+		queries.squares[b] = b % 5 == 0 ? 0.0f : fabs(1.1 * random_unit());
+		queries.slack[b] = b % 7 == 0 ? 2.0f : 0.01 * fabs(random_unit());
+		queries.cuts[b] = random_unit();
+	}
+	bits = kernels->block_weigh(&basis, &queries);
+	for (int b = 0; b < CT_BLOCK; b++)
+	{
+		double		norm = sqrt(queries.squares[b]);
+		double		error = basis.share_error * queries.slack[b] + basis.share_offset;
+		double		length = norm * (1.0 + basis.norm_error) + error;
+		double		least = fmin(fmax(norm * (1.0 - basis.norm_error) - error, 0.0), 1.0);
+		double		rest = sqrt(1.0 - least * least + basis.square_error);
+		double		lack = queries.slack[b] + basis.reach_error * error +
+			basis.reach_length * length + basis.reach_offset;
+		double		spare = length + rest * basis.most_rest - (queries.cuts[b] - lack);
+
+		/* the root of a small difference */
+		expect(fabs(queries.rests[b] - rest) * (queries.rests[b] + rest) <= 8 * 0x1p-24,
+			   kernels->name, "rests of block_weigh", b, 0);
+		expect(is_near(queries.lacks[b], lack, 4.0), kernels->name,
+			   "lacks of block_weigh", b, 0);
+		expect(is_near(queries.needed[b], queries.cuts[b] - lack, 4.0),
+			   kernels->name, "needed of block_weigh", b, 0);
+		expect(fabs(spare) < 1e-3 || (bits >> b & 1) == (spare > 0.0),
+			   kernels->name, "block_weigh", b, 0);
+	}
+}
+
+static void
+check_survivors(const CtKernelTable *kernels, size_t nbasis, size_t n,
+				size_t nlist)
+{
+	static CtBlockQueries queries;
+	static float estimates[(CT_BLOCK + 4) * CT_BLOCK_WIDE + 1];
+	uint8_t		list[CT_BLOCK + 4];
 	size_t		stride = n + 3;
-	int8_t		row_shares[CT_BLOCK_BASIS * (MAX_ROWS + 3)];
+	int8_t		row_shares[CT_BLOCK_BASIS * (CT_BLOCK_WIDE + 3)];
 	float		scales[CT_BLOCK_BASIS];
-	float		row_rests[MAX_ROWS] = {0};
-	uint64_t	survivors[MAX_ROWS + 1];
-	float		estimates[MAX_ROWS * CT_BLOCK + 1];
+	float		row_rests[CT_BLOCK_WIDE] = {0};
+	size_t		end = (nlist + 3) / 4 * 4 * CT_BLOCK_WIDE;
+	uint64_t	found;
 
 	for (size_t i = 0; i < nbasis * CT_BLOCK; i++)
-		shares[i] = random_unit();
+		queries.shares[i] = random_unit();
 	for (size_t i = 0; i < nbasis * stride; i++)
 		row_shares[i] = (int8_t) (127 * random_unit());
 	for (size_t j = 0; j < nbasis; j++)
 		scales[j] = 0.01 * fabs(random_unit());
 	for (int b = 0; b < CT_BLOCK; b++)
 	{
-		rests[b] = fabs(random_unit());
-		needed[b] = 2.0 * random_unit();
+		queries.rests[b] = fabs(random_unit());
+		queries.needed[b] = 3.0 * fabs(random_unit());
 	}
 	for (size_t i = 0; i < n; i++)
 		row_rests[i] = fabs(random_unit());
-	survivors[n] = 42;
-	estimates[n * CT_BLOCK] = FENCE;
-	kernels->block_survivors(&queries, row_shares, stride, scales, n, nbasis,
-							 row_rests, survivors, estimates);
-	for (size_t i = 0; i < n; i++)
-		for (int b = 0; b < CT_BLOCK; b++)
+	for (size_t q = 0; q < nlist; q++)
+		list[q] = (q * 5 + n) % CT_BLOCK;
+	estimates[end] = FENCE;
+	found = kernels->block_survivors(&queries, list, nlist, row_shares, stride,
+									 scales, n, nbasis, row_rests, estimates);
+	for (size_t q = 0; q < nlist; q++)
+	{
+		double		most = -INFINITY;
+		double		error = 0.0;
+
+		for (size_t i = 0; i < n; i++)
 		{
 			double		sum = 0.0;
 			double		size = 1.0;
-			double		reach;
 
 			for (size_t j = 0; j < nbasis; j++)
 			{
-				double		product = (double) shares[j * CT_BLOCK + b] *
+				double		product = (double) queries.shares[j * CT_BLOCK + list[q]] *
 					scales[j] * row_shares[j * stride + i];
 
 				sum += product;
 				size += fabs(product);
 			}
-			expect(fabs(estimates[i * CT_BLOCK + b] - fabs(sum)) <=
+			expect(fabs(estimates[q * CT_BLOCK_WIDE + i] - fabs(sum)) <=
 				   (nbasis + 4) * 0x1p-24 * size, kernels->name,
 				   "estimates of block_survivors", n, nbasis);
-			reach = fabs(sum) + (double) rests[b] * row_rests[i] - needed[b];
-			expect(fabs(reach) <= (nbasis + 8) * 0x1p-24 * size ||
-				   (survivors[i] >> b & 1) == (reach > 0.0),
-				   kernels->name, "block_survivors", n, nbasis);
+			most = fmax(most, fabs(sum) + (double) queries.rests[list[q]] *
+						row_rests[i] - queries.needed[list[q]]);
+			error = fmax(error, (nbasis + 8) * 0x1p-24 * size);
 		}
-	expect(survivors[n] == 42 && estimates[n * CT_BLOCK] == (float) FENCE,
-		   kernels->name,
-		   "block_survivors wrote beyond its output", n, nbasis);
+		expect(fabs(most) <= error || (found >> q & 1) == (most > 0.0),
+			   kernels->name, "block_survivors", n, nbasis);
+	}
+	expect(nlist == CT_BLOCK || found >> nlist == 0, kernels->name,
+		   "block_survivors found others", n, nlist);
+	expect(estimates[end] == (float) FENCE, kernels->name,
+		   "block_survivors wrote beyond its output", n, nlist);
+}
+
+/* Estimates, rests and limits are multiples of 1/64, so that there is no rounding. */
+static void
+check_offers(const CtKernelTable *kernels, uint64_t rows)
+{
+	float		estimates[CT_BLOCK_WIDE];
+	float		rests[CT_BLOCK_WIDE];
+	double		most[CT_BLOCK_WIDE + CT_OFFER_BESIDES + 1];
+	CtCandidate items[CT_BLOCK_WIDE + CT_OFFER_BESIDES + 1];
+	CtBlockOffer offer = {0.5f, 0.125f, 0.5f, 0.25f, 0.75f, 1000, rows};
+	bool		left_out;
+	bool		out = false;
+	size_t		n;
+	size_t		kept = 0;
+
+	for (int i = 0; i < CT_BLOCK_WIDE; i++)
+	{
+		estimates[i] = floor(64.0 * fabs(random_unit())) / 64.0;
+		rests[i] = floor(64.0 * fabs(random_unit())) / 64.0;
+	}
+	most[CT_BLOCK_WIDE + CT_OFFER_BESIDES] = FENCE;
+	items[CT_BLOCK_WIDE + CT_OFFER_BESIDES].estimate = FENCE;
+	n = kernels->block_offer(&offer, estimates, rests, most, items, &left_out);
+	for (int i = 0; i < CT_BLOCK_WIDE; i++)
+	{
+		double		reach = estimates[i] + 0.125 + 0.5 * rests[i];
+
+		if (!(rows >> i & 1) || reach < 0.5)
+			continue;
+		if (estimates[i] < 0.25 && reach < 0.75)
+		{
+			out = true;
+			continue;
+		}
+		expect(kept < n && most[kept] == -reach &&
+			   items[kept].estimate == estimates[i] &&
+			   items[kept].row == 1000 + (uint32_t) i, kernels->name,
+			   "block_offer", i, (int) kept);
+		kept++;
+	}
+	expect(kept == n && left_out == out, kernels->name,
+		   "number of block_offer", (int) n, (int) kept);
+	expect(most[CT_BLOCK_WIDE + CT_OFFER_BESIDES] == FENCE &&
+		   items[CT_BLOCK_WIDE + CT_OFFER_BESIDES].estimate == (float) FENCE,
+		   kernels->name, "block_offer wrote beyond its output", (int) n, 0);
 }
 
 static void
 check_kernels(const CtKernelTable *kernels)
 {
 	static const size_t dims[] = {0, 1, 2, 7, 64, 127, 128, 129, 300};
-	static const size_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 61, 70};
+	static const size_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 32, 33, 49, 61, 64, 70};
 
 	for (size_t i = 0; i < LENGTH(counts); i++)
 	{
 		for (size_t d = 0; d < LENGTH(dims); d++)
 			for (size_t packs = 1; packs <= CT_BLOCK / CT_PACK; packs++)
 				check_products(kernels, counts[i], packs, dims[d]);
-		for (size_t n = 0; n <= CT_BLOCK_BASIS; n++)
-			check_survivors(kernels, n, counts[i]);
+		for (size_t n = 0; n <= CT_BLOCK_BASIS && counts[i] <= CT_BLOCK_WIDE; n++)
+			for (size_t list = 1; list <= CT_BLOCK; list += list < 6 ? 1 : 29)
+				check_survivors(kernels, n, counts[i], list);
 	}
 	for (size_t n = 1; n <= CT_BLOCK_BASIS; n++)
 		check_shares(kernels, n);
+	check_weights(kernels);
+	for (int i = 0; i <= CT_BLOCK_WIDE; i++)
+	{
+		check_offers(kernels, ~UINT64_C(0) >> (i < CT_BLOCK_WIDE ? i : 0));
+		check_offers(kernels, i < CT_BLOCK_WIDE ? UINT64_C(1) << i : 0);
+		check_offers(kernels, UINT64_C(0x9249249249249249) << i % CT_BLOCK_WIDE);
+	}
 }
 
 /* -------- blocks -------- */
 
-#define ROWS		600
-#define LEAF_ROWS	30
+#define ROWS		2000
+#define LEAF_ROWS	100
+#define SEEN_WORDS	((LEAF_ROWS + CT_BLOCK_WIDE - 1) / CT_BLOCK_WIDE)
 #define LEAVES		(ROWS / LEAF_ROWS)
 #define LANDMARKS	60
 #define DIMS		2
 #define POINTS		50
 #define MAX_K		(ROWS + 1)
+#define LEAST_ROOM	256			/* what ct_block_room() gives at least */
 
 typedef struct World
 {
@@ -245,6 +352,7 @@ typedef struct World
 	int8_t		shares[LEAVES][CT_BASIS_SIZE * LEAF_ROWS];
 	float		scales[LEAVES][CT_BASIS_SIZE];
 	float		rests[LEAVES][LEAF_ROWS];
+	uint64_t	seen[LEAVES][SEEN_WORDS];
 	double		centres[DIMS * LEAVES];
 	CtBlockLeaf leaves[LEAVES];
 	CtBlockRows rows;
@@ -300,6 +408,10 @@ create_leaf(World *world, int l)
 	leaf->first = l * LEAF_ROWS;
 	leaf->basis = (CtProjection) {l < LEAVES - 1 ? fit->n : 0, fit->inverse, fit->norm};
 	leaf->pivots = world->pivots[l];
+	leaf->seen = world->seen[l];
+	for (int i = 0; i < LEAF_ROWS; i++)
+		if (world->keys[leaf->first + i] != CT_NO_KEY)
+			world->seen[l][i / CT_BLOCK_WIDE] |= UINT64_C(1) << i % CT_BLOCK_WIDE;
 	leaf->most_rest = 0.0f;
 	leaf->shares = (CtRowShares) {leaf->basis.n, world->shares[l], world->scales[l],
 		LEAF_ROWS, world->rests[l], 0.0};
@@ -363,6 +475,7 @@ create_world(const CtKernelTable *kernels, CtCovariance covariance, size_t m,
 		world->keys[i] = i % 17 == 5 ? CT_NO_KEY : (uint64_t) ((i * 7919) % ROWS) << 16;
 	}
 	world->rows.space = &world->space;
+	world->rows.nrows = ROWS;
 	world->rows.nlandmarks = LANDMARKS;
 	world->rows.landmarks = (const double *const *) world->records + 40;
 	world->rows.nleaves = LEAVES;
@@ -420,6 +533,8 @@ create_block(const World *world, int npoints, int k, CtBlock *block)
 	block->n = npoints;
 	block->memory = allocate(sizeof(double) * ct_block_size(world->model));
 	block->pairs = allocate(sizeof(uint64_t) * ROWS);
+	block->paired = allocate(ROWS / CT_PAIRED_ROWS + 1);
+	memset(block->paired, true, ROWS / CT_PAIRED_ROWS + 1);
 	for (int p = 0; p < npoints; p++)
 	{
 		int			row = p * 11 % ROWS;
@@ -444,6 +559,7 @@ free_block(CtBlock *block)
 	}
 	free(block->memory);
 	free(block->pairs);
+	free(block->paired);
 }
 
 /*
@@ -472,9 +588,9 @@ divide_block(const CtBlock *block, CtBlock *parts)
 
 /*
  * Points that are rows, some of which do not find themselves.  With little room
- * for candidates they lose some.
+ * for candidates they lose some.  Returns how many did.
  */
-static void
+static int
 check_block(const World *world, int npoints, int k, int room)
 {
 	static CtBlock block;
@@ -483,6 +599,7 @@ check_block(const World *world, int npoints, int k, int room)
 	CtBlockWork *work = allocate(ct_block_work_bytes(&world->rows,
 													 ct_block_room(k)));
 	size_t		pairs = 0;
+	int			nlost = 0;
 	int			nparts;
 
 	create_block(world, npoints, k, &block);
@@ -491,6 +608,8 @@ check_block(const World *world, int npoints, int k, int room)
 			ct_block_room(k);
 	ct_block_prepare(model, &block);
 	ct_block_collect(&world->rows, &block, 2, work);
+	for (int p = 0; p < npoints; p++)
+		nlost += ct_block_point_class(block.points[p]) != CT_BLOCK_COMPLETE;
 	ct_block_pair_first(&world->rows, &block, work);
 	pairs = ct_block_evaluate(&world->rows, &block, 0, LEAVES, work);
 	nparts = divide_block(&block, parts);
@@ -512,6 +631,7 @@ check_block(const World *world, int npoints, int k, int room)
 		check_point(world, block.points[p], k);
 	free_block(&block);
 	free(work);
+	return nlost;
 }
 
 static void
@@ -519,6 +639,7 @@ check_blocks(const CtKernelTable *kernels, CtCovariance covariance)
 {
 	static const size_t sizes[] = {0, 1, 30};
 	static const double nuggets[] = {0.0, 0.1};
+	int			nlost = 0;
 
 	for (size_t s = 0; s < LENGTH(sizes); s++)
 		for (size_t g = 0; g < LENGTH(nuggets); g++)
@@ -527,17 +648,18 @@ check_blocks(const CtKernelTable *kernels, CtCovariance covariance)
 											 nuggets[g]);
 
 			check_block(world, POINTS, 10, ROWS);
-			check_block(world, POINTS, 10, 40);
+			nlost += check_block(world, POINTS, 10, LEAST_ROOM);
 			check_block(world, 9, 50, ROWS);
-			check_block(world, 9, 50, 64);
-			check_block(world, 1, 1, 8);
-			check_block(world, 3, MAX_K, 16);
+			nlost += check_block(world, 9, 50, LEAST_ROOM);
+			check_block(world, 1, 1, LEAST_ROOM);
+			nlost += check_block(world, 3, MAX_K, LEAST_ROOM);
 			check_block(world, 3, MAX_K, 4 * ROWS);
 			for (int i = 0; i < ROWS; i++)
 				free(world->records[i]);
 			free(world->model);
 			free(world);
 		}
+	expect(nlost > 0, kernels->name, "no point has lost candidates", 0, nlost);
 }
 
 int
