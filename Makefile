@@ -36,6 +36,7 @@ REGRESS = \
 	validate \
 	inspect \
 	errors \
+	bulk_setup \
 	bulk_search \
 	bulk_search_codes \
 	bulk_search_residual \
