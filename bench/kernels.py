@@ -39,13 +39,13 @@ FLAGS = ["-O2", "-g", "-std=gnu99", "-ffp-contract=off", "-fno-math-errno", "-no
 GOLDEN_COVE = {
     "load": ("ABC", 1, "AB", 1), "store": ("ST", 1, "S", 1), "scalar": ("0156x", 1, "", 0), "branch": ("06", 1, "", 0),
     "mul": ("01", 1, "05", 1), "add": ("15", 1, "05", 1), "logic": ("015", 1, "05", 1), "shuffle": ("15", 1, "5", 1),
-    "lane": ("5", 1, "5", 1), "mask": ("5", 1, "5", 1), "kmask": ("05", 1, "05", 1),
+    "lane": ("5", 1, "5", 1), "mask": ("5", 1, "5", 1), "kmask": ("05", 1, "05", 1), "shift": ("01", 1, "0", 1),
     "root": ("0", 12, "0", 24), "quotient": ("0", 8, "0", 16),
 }
 ZEN4 = {
     "load": ("AB", 1, "AB", 2), "store": ("S", 1, "S", 2), "scalar": ("wxyz", 1, "", 0), "branch": ("wz", 1, "", 0),
     "mul": ("01", 1, "01", 2), "add": ("23", 1, "23", 2), "logic": ("0123", 1, "0123", 2), "shuffle": ("12", 1, "12", 2),
-    "lane": ("12", 1, "12", 2), "mask": ("01", 1, "01", 2), "kmask": ("23", 1, "23", 1),
+    "lane": ("12", 1, "12", 2), "mask": ("01", 1, "01", 2), "kmask": ("23", 1, "23", 1), "shift": ("12", 1, "12", 2),
     "root": ("1", 8.5, "1", 17), "quotient": ("1", 5, "1", 10),
 }
 MODELS = {"Golden Cove": GOLDEN_COVE, "Zen 4": ZEN4}
@@ -67,9 +67,10 @@ KINDS = [
              " cvtss2sd cvtsd2ss cvttpd cvtpd2dq cvtdq2pd valign"),
     ("shuffle", "unpck shuf pshuf punpck blend hadd phadd movddup movshdup movhl movlh palignr movq movd"),
     ("mask", "cmp pcmp ptest testps testpd fpclass ucomis comis"),
-    ("logic", "and or xor pand por pxor pternlog psll psrl psra padd psub pmax pmin pabs movmsk pmovmsk"),
+    ("shift", "psll psrl psra"),
+    ("logic", "and or xor pand por pxor pternlog padd psub pmax pmin pabs movmsk pmovmsk"),
     ("add", "add sub max min cvt rndscale round scalef getexp getmant addsub"),
-    ("mul", "mul fmadd fmsub fnmadd fnmsub fixupimm pmul pmadd"),
+    ("mul", "mul fmadd fmsub fnmadd fnmsub fixupimm pmul pmadd pdp"),
 ]
 MOVES = ("mov", "lddqu")
 

@@ -62,6 +62,8 @@ static uint16_t chosen[4096] __attribute__((aligned(64)));
 static uint64_t tags[4096] __attribute__((aligned(64)));
 static uint64_t kept[4096] __attribute__((aligned(64)));
 static uint32_t ranks[4096] __attribute__((aligned(64)));
+static uint32_t quads[4096] __attribute__((aligned(64)));
+static uint8_t queries[CT_BLOCK];
 static const double *vectors[64];
 static volatile double sink;
 
@@ -127,6 +129,28 @@ run_quantize(const CtKernelTable *t, const Case *c)
 
 	t->quantize(query, f32, 0.01, 1000, c->dim, words, &squares, &offsets);
 	sink = squares + offsets;
+}
+
+static void
+run_block_boxes(const CtKernelTable *t, const Case *c)
+{
+	sink = (double) t->block_boxes(f32, fquery, c->dim, fquery + 2 * c->dim, fout);
+}
+
+static void
+run_block_codes(const CtKernelTable *t, const Case *c)
+{
+	static CtBlockCodes codes = {quads};
+
+	t->block_codes(f32, fquery, c->dim / 4, 0, &codes);
+}
+
+static void
+run_block_reach(const CtKernelTable *t, const Case *c)
+{
+	CtBlockReach reach = {quads, c->dim / 4, CT_BLOCK, queries, f32, fquery, sums, chosen};
+
+	t->block_reach(&reach, (const uint8_t *) bytes, f32 + CT_BLOCK, c->n);
 }
 
 static void
@@ -233,6 +257,9 @@ static const Case cases[] = {
 	{"share_products/40", "row and share", 52, 40, 52 * 40, run_share_products},
 	{"code_sums/64", "row and code", 96, 64, 96 * 64, run_code_sums},
 	{"quantize/64", "coordinate", 1, 64, 64, run_quantize},
+	{"block_boxes/16", "query and dimension", CT_BLOCK, 16, CT_BLOCK * 16, run_block_boxes},
+	{"block_codes/64", "query and coordinate", CT_CODE_LANES, 64, CT_CODE_LANES * 64, run_block_codes},
+	{"block_reach/64", "query, row and code", 96, 64, CT_BLOCK * 96 * 64, run_block_reach},
 	{"grouped_product/40", PRODUCT, 40, 40, 40 * 41 / 2, run_grouped_product},
 	{"dot_f64/512", PRODUCT, 1, 512, 512, run_dot_f64},
 	{"dots_f64/512", PRODUCT, 16, 512, 16 * 512, run_dots_f64},
@@ -274,7 +301,10 @@ fill(size_t m)
 		query[i] = number();
 		fquery[i] = (float) number();
 		words[i] = (int16_t) (255 * number());
+		quads[i] = (uint32_t) (0x1p32 * number());
 	}
+	for (size_t i = 0; i < CT_BLOCK; i++)
+		queries[i] = (uint8_t) i;
 	for (size_t i = 0; i < 16; i++)
 		lengthscale[i] = 1.0;
 	for (size_t i = 0; i < 64; i++)
@@ -288,6 +318,9 @@ fix_boxes(const Case *c)
 	if (c->run == run_box_distances || c->run == run_box_squares)
 		for (size_t i = 0; i < c->n * c->dim; i++)
 			f32[c->n * c->dim + i] = f32[i] + 0.1f;
+	if (c->run == run_block_boxes)
+		for (size_t j = 0; j < c->dim; j++)
+			fquery[c->dim + j] = fquery[j] + 0.1f;
 }
 
 static uint64_t
