@@ -181,7 +181,7 @@ typedef struct CtBlockCodes
 typedef struct CtBlockReach
 {
 	const uint32_t *quads;		/* of the block */
-	size_t		nquads;
+	size_t		nquads;			/* one or more */
 	size_t		nqueries;		/* of the block, */
 	const uint8_t *queries;		/* these */
 	const float *factors;		/* by query of the block */

@@ -363,11 +363,18 @@ lanes_quad(__m256 a, __m256 b, __m256 c, __m256 d)
 #define REACH_MANY		2
 #define REACH_VECTORS	4
 
+/* of words, as the products: of other numbers, compilers keep the sums twice */
+typedef int32_t ReachWords __attribute__((vector_size(32)));
+
 typedef struct ReachRows
 {
 	__m256i		v[REACH_VECTORS];
 } ReachRows;
-typedef ReachRows ReachSums;
+
+typedef struct ReachSums
+{
+	ReachWords	v[REACH_VECTORS];
+} ReachSums;
 
 CT_INLINE REACH_TARGET ReachSums
 reach_zero(void)
@@ -376,7 +383,7 @@ reach_zero(void)
 
 	UNROLL
 	for (int i = 0; i < REACH_VECTORS; i++)
-		sums.v[i] = _mm256_setzero_si256();
+		sums.v[i] = (ReachWords) _mm256_setzero_si256();
 	return sums;
 }
 
@@ -398,8 +405,8 @@ reach_add(ReachSums sums, ReachRows rows, uint32_t query)
 
 	UNROLL
 	for (int i = 0; i < REACH_VECTORS; i++)
-		sums.v[i] = _mm256_add_epi32(sums.v[i],
-									 _mm256_madd_epi16(rows.v[i], wide));
+		sums.v[i] = (ReachWords) _mm256_add_epi32((__m256i) sums.v[i],
+												  _mm256_madd_epi16(rows.v[i], wide));
 	return sums;
 }
 
@@ -413,8 +420,8 @@ reach_finish(ReachSums sums, const float *squares, float factor, float least,
 	for (int i = 0; i < REACH_VECTORS; i += 2)
 	{
 		/* halves of rows 0 1 4 5 2 3 6 7 are added, and these put in order */
-		__m256i		both = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sums.v[i],
-																	  sums.v[i + 1]),
+		__m256i		both = _mm256_permute4x64_epi64(_mm256_hadd_epi32((__m256i) sums.v[i],
+																	  (__m256i) sums.v[i + 1]),
 													0xD8);
 		__m256		needed = _mm256_mul_ps(_mm256_loadu_ps(squares + 4 * i),
 										   _mm256_set1_ps(factor));

@@ -336,14 +336,16 @@ lanes_quad(__m512 a, __m512 b, __m512 c, __m512 d)
 #define REACH_QUERIES	4
 #define REACH_MANY		8
 typedef __m512i ReachRows;
-typedef __m512i ReachSums;
-#define reach_zero()			_mm512_setzero_si512()
+/* of words, as the products: of other numbers, compilers keep the sums twice */
+typedef int32_t ReachSums __attribute__((vector_size(64)));
+#define reach_zero()			((ReachSums) _mm512_setzero_si512())
 #define reach_load(p)			_mm512_loadu_si512(p)
 
 CT_INLINE REACH_TARGET ReachSums
 reach_add(ReachSums sums, ReachRows rows, uint32_t query)
 {
-	return _mm512_dpbusd_epi32(sums, rows, _mm512_set1_epi32((int) query));
+	return (ReachSums) _mm512_dpbusd_epi32((__m512i) sums, rows,
+										   _mm512_set1_epi32((int) query));
 }
 
 CT_INLINE REACH_TARGET uint16_t
@@ -354,8 +356,9 @@ reach_finish(ReachSums sums, const float *squares, float factor, float least,
 									   _mm512_set1_ps(factor));
 
 	needed = _mm512_add_ps(needed, _mm512_set1_ps(least));
-	_mm512_storeu_si512(products, sums);
-	return _mm512_cmp_ps_mask(_mm512_cvtepi32_ps(sums), needed, _CMP_GE_OQ);
+	_mm512_storeu_si512(products, (__m512i) sums);
+	return _mm512_cmp_ps_mask(_mm512_cvtepi32_ps((__m512i) sums), needed,
+							  _CMP_GE_OQ);
 }
 
 #include "ct_kernel_reach.h"

@@ -27,6 +27,7 @@ code_group(const int16_t *query, const uint8_t *codes, size_t stride,
 {
 	CodeVector	sum[CODE_VECTORS];
 
+	UNROLL
 	for (int v = 0; v < nvectors; v++)
 		sum[v] = code_zero();
 	for (size_t p = 0; p < npairs; p++)
@@ -35,10 +36,12 @@ code_group(const int16_t *query, const uint8_t *codes, size_t stride,
 		const uint8_t *column = codes + p * 2 * stride;
 
 		memcpy(&pair, query + 2 * p, sizeof(pair));
+		UNROLL
 		for (int v = 0; v < nvectors; v++)
 			sum[v] = code_add(sum[v],
 							  code_pair(column + 2 * v * CODE_ROWS, pair));
 	}
+	UNROLL
 	for (int v = 0; v < nvectors; v++)
 		code_store(sums + v * CODE_ROWS, sum[v]);
 }

@@ -157,13 +157,15 @@ reach_tile(const CtBlockReach *reach, const uint8_t *codes,
 		   int queries)
 {
 	ReachSums	sums[REACH_ROWS][REACH_MANY];
+	size_t		p = 0;
 
 	UNROLL
 	for (int v = 0; v < vectors; v++)
 		UNROLL
 		for (int q = 0; q < queries; q++)
 			sums[v][q] = reach_zero();
-	for (size_t p = 0; p < reach->nquads; p++)
+	/* there is a quad: did it ask first, gcc would spill the sums */
+	do
 	{
 		const uint8_t *row = codes + 4 * (p * n + i);
 		uint32_t	quads[REACH_MANY];
@@ -180,22 +182,21 @@ reach_tile(const CtBlockReach *reach, const uint8_t *codes,
 			for (int q = 0; q < queries; q++)
 				sums[v][q] = reach_add(sums[v][q], rows, quads[q]);
 		}
-	}
+	} while (++p < reach->nquads);
 	UNROLL
 	for (int q = 0; q < queries; q++)
 	{
 		int			query = reach->queries[b + q];
+		float		factor = reach->factors[query];
+		float		least = reach->least[query];
+		int32_t    *products = reach->products + (b + q) * n + i;
+		uint16_t   *masks = reach->masks + ((b + q) * n + i) / CT_CODE_LANES;
 
 		UNROLL
 		for (int v = 0; v < vectors; v++)
-		{
-			size_t		row = i + v * CT_CODE_LANES;
-
-			reach->masks[((b + q) * n + row) / CT_CODE_LANES] =
-				reach_finish(sums[v][q], squares + row, reach->factors[query],
-							 reach->least[query],
-							 reach->products + (b + q) * n + row);
-		}
+			masks[v] = reach_finish(sums[v][q],
+									squares + i + v * CT_CODE_LANES, factor,
+									least, products + v * CT_CODE_LANES);
 	}
 }
 
