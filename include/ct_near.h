@@ -3,7 +3,7 @@
  * ct_near.h
  *	  The rows nearest to a query, as far as a search expects to return them.
  *
- * Layer 4, of ct_search.c alone.
+ * Layer 4, of the files of the search alone.
  *
  * Most scans end after a few rows, though none says so.  A search expects as
  * many rows as the last one of the same kind returned, and keeps a limit: the

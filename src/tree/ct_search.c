@@ -21,6 +21,11 @@
  * with the query, mostly known from routing pages, give all rows of the leaf a
  * bound (ct_projection.h), which a table of pivots seen makes cheap.
  *
+ * This file has the loop, and what its callers see.  What becomes of a page is in
+ * ct_search_page.c, of the rows of a leaf in ct_search_leaf.c (near rows, codes)
+ * and ct_search_residual.c (bases); queue and branches are in ct_search_queue.c,
+ * cursors in ct_search_cursor.c.
+ *
  * No pin or lock survives a call.  What makes this safe is told in
  * src/README.md under "Scans".
  *
@@ -39,249 +44,6 @@
 
 /* memory of a search that has ended, for the next one; or NULL */
 static MemoryContext spare_context = NULL;
-
-/* -------- pages -------- */
-
-/*
- * Puts a leaf with codes back into the queue, if it can wait, by the least bound
- * of its rows, whose sums it leaves in search->sums.
- */
-static bool
-put_off_coded(CtSearch *search, const CtNode *node, const PageVisit *visit)
-{
-	double		key;
-
-	ct_leaf_code_sums(search->index, node, search->query, &search->codes,
-					  search->sums);
-	if (visit->stage == LEAF_BOUNDED || search->nqueue == 0)
-		return false;
-	key = ct_code_least(&search->space, node->grid, &search->codes,
-						node->header->nentries, search->sums);
-	return ct_search_put_back(search, node->header->version, visit, key,
-							  LEAF_BOUNDED);
-}
-
-/*
- * Keys for the rows of a leaf whose points are costly to read: what their codes
- * say, or in a residual index the basis.
- */
-static void
-lazy_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
-		  const PageVisit *visit)
-{
-	cursor->lazy = true;
-	search->nlazy += cursor->n;
-	cursor->exact = palloc0(sizeof(bool) * cursor->n);
-	cursor->locators = palloc(sizeof(CtLocator) * cursor->n);
-	memcpy(cursor->locators, node->locators, sizeof(CtLocator) * cursor->n);
-	for (int i = 0; i < cursor->n; i++)
-		cursor->keys[i] = visit->key;
-	if (visit->shares)
-	{
-		ct_search_projection_keys(search, cursor, node, visit);
-		return;
-	}
-	if (node->codes == NULL)
-		return;
-	ct_code_bounds(&search->space, node->grid, &search->codes, cursor->n,
-				   search->sums, search->bounds);
-	for (int i = 0; i < cursor->n; i++)
-		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
-}
-
-/* A row was chosen: its distance has to be a number. */
-static inline void
-check_finite(CtSearch *search, const PageVisit *visit, double dist)
-{
-	if (unlikely(isnan(dist)))
-		ct_page_corrupted(search->index, visit->block,
-						  "A point is not finite.");
-}
-
-/*
- * Of the distances of a leaf's rows, whose points are on the page, chooses those
- * above visit->taken and at most limit.  Returns their number.
- */
-static int
-choose_rows(CtSearch *search, const CtNode *node, PageVisit *visit,
-			double limit)
-{
-	const CtKernelTable *kernels = search->index->space.kernels;
-	int			n = node->header->nentries;
-	int			count;
-
-	count = kernels->choose_f64(search->dist, n, visit->taken, limit,
-								search->chosen, &visit->rest);
-	for (int i = 0; i < count; i++)
-		check_finite(search, visit, search->dist[search->chosen[i]]);
-	return count;
-}
-
-/*
- * Chooses near rows of a leaf, by all distances, and notes up to where; returns
- * their number.
- */
-static int
-choose_near(CtSearch *search, const CtNode *node, PageVisit *visit)
-{
-	double		limit = INFINITY;
-	int			count;
-
-	ct_node_distances(search->index, node, search->query, search->dist);
-	if (visit->branch >= 0)
-		limit = ct_near_limit(&search->near, search->index->space.kernels,
-							  search->dist, node->header->nentries,
-							  visit->taken);
-	count = choose_rows(search, node, visit, limit);
-	if (visit->rest == INFINITY && limit < INFINITY)
-	{
-		/* nothing is left, but perhaps at a distance that is no number */
-		limit = INFINITY;
-		count = choose_rows(search, node, visit, limit);
-	}
-	visit->taken = limit;
-	return count;
-}
-
-/*
- * The same, but draws the roots of no more squares than may be of rows chosen,
- * since roots are what takes most time.  Returns -1 where squares do not tell.
- */
-static int
-choose_near_by_squares(CtSearch *search, const CtNode *node,
-					   PageVisit *visit)
-{
-	const CtKernelTable *kernels = search->index->space.kernels;
-	int			n = node->header->nentries;
-	double	   *squares = search->bounds;
-	double		limit = INFINITY;
-	int			chosen = 0;
-	int			count;
-
-	if (!ct_node_squares(search->index, node, search->query, squares))
-		return -1;
-	if (visit->branch >= 0)
-		limit = search->near.limit < INFINITY ? search->near.limit :
-			sqrt(ct_near_limit(&search->near, kernels, squares, n,
-							   ct_square_up(visit->taken)));
-	count = kernels->choose_f64(squares, n, ct_square_down(visit->taken),
-								ct_square_up(limit), search->chosen,
-								&visit->rest);
-	visit->rest = sqrt(visit->rest);
-	for (int i = 0; i < count; i++)
-	{
-		int			slot = search->chosen[i];
-		double		dist = sqrt(squares[slot]);
-
-		check_finite(search, visit, dist);
-		if (dist > limit)
-			visit->rest = Min(visit->rest, dist);
-		else if (dist > visit->taken)
-		{
-			search->dist[slot] = dist;
-			search->chosen[chosen++] = slot;
-		}
-	}
-	visit->taken = limit;
-	return chosen;
-}
-
-/*
- * Adds rows of a leaf that are near enough to the pool; visit->rest becomes a
- * bound of those that the leaf keeps.
- */
-static void
-read_near(CtSearch *search, const CtNode *node, PageVisit *visit)
-{
-	CtNear	   *near = &search->near;
-	int			count;
-
-	if (node->header->nentries == 0)
-		return;
-	search->stats.distances += node->header->nentries;
-	count = choose_near_by_squares(search, node, visit);
-	if (count < 0)
-		count = choose_near(search, node, visit);
-	if (search->report == CT_REPORT_HYPOT)
-	{
-		for (int i = 0; i < count; i++)
-		{
-			int			slot = search->chosen[i];
-			double		point[2];
-
-			ct_node_get_point(search->index, node, slot, point);
-			search->dist[slot] = ct_hypot_distance(point, search->query);
-		}
-		if (visit->rest < INFINITY)
-			visit->rest = ct_lower_bound(&search->space, visit->rest, 0.0);
-	}
-	if (count == 0)
-		return;
-	ct_near_add(near, search->dist, node->tids, search->chosen, count);
-	ct_near_tighten(near, search->index->space.kernels);
-}
-
-/* A cursor over the rows of a leaf with points that were not taken before. */
-static void
-read_rows(CtSearch *search, const CtNode *node, PageVisit *visit)
-{
-	bool		hypot = search->report == CT_REPORT_HYPOT;
-	int			n = node->header->nentries;
-	Cursor	   *cursor;
-
-	ct_node_distances(search->index, node, search->query, search->dist);
-	search->stats.distances += n;
-	n = choose_rows(search, node, visit, INFINITY);
-	if (n == 0)
-		return;
-	cursor = ct_cursor_new(search, n);
-	cursor->block = visit->block;
-	if (hypot)
-	{
-		cursor->lazy = true;
-		cursor->exact = palloc0(sizeof(bool) * n);
-	}
-	if (hypot || search->keep_points)
-		cursor->points = palloc(sizeof(double) * search->index->point_size * n);
-	for (int i = 0; i < n; i++)
-	{
-		int			slot = search->chosen[i];
-
-		cursor->tids[i] = node->tids[slot];
-		cursor->keys[i] = search->dist[slot];
-		if (hypot)
-			cursor->keys[i] = ct_lower_bound(&search->space, cursor->keys[i],
-											 0.0);
-		if (cursor->points)
-			ct_node_get_point(search->index, node, slot,
-							  ct_cursor_point(search, cursor, i));
-	}
-}
-
-static void
-read_leaf(CtSearch *search, const CtNode *node, PageVisit *visit)
-{
-	int			n = node->header->nentries;
-	Cursor	   *cursor;
-
-	if (n == 0)
-		return;
-	if (node->points && search->report != CT_REPORT_NULL)
-	{
-		if (search->near.active)
-			read_near(search, node, visit);
-		else
-			read_rows(search, node, visit);
-		return;
-	}
-	cursor = ct_cursor_new(search, n);
-	cursor->block = visit->block;
-	memcpy(cursor->tids, node->tids, sizeof(ItemPointerData) * n);
-	if (search->report == CT_REPORT_NULL)
-		memset(cursor->keys, 0, sizeof(double) * n);
-	else
-		lazy_keys(search, cursor, node, visit);
-}
 
 /* From now on leaves that are read become cursors; so do the rows in the pool. */
 static void
@@ -314,153 +76,6 @@ is_beyond(const CtSearch *search)
 	return search->near.n > CT_NEAR_POOL ||
 		top->key > search->near.limit ||
 		(branch->taken && branch->taken[branch->front] >= search->near.limit);
-}
-
-/* What is kept of a page whose pivots are read without its lock. */
-static void
-copy_page(CtSearch *search, CtNode *node)
-{
-	if (search->copy == NULL)
-		search->copy = MemoryContextAlloc(search->context,
-										  sizeof(PGAlignedBlock));
-	memcpy(search->copy->data, (char *) node->header - CT_NODE_OFFSET, BLCKSZ);
-	ct_node_view(search->index, (Page) search->copy->data, node);
-}
-
-static void
-expand_routing(CtSearch *search, const CtNode *node, const PageVisit *visit)
-{
-	int			n = node->header->nchildren;
-	Branch	   *branch;
-
-	if (n == 0)
-		return;
-	branch = ct_branch_new(search, n, node->header->height - 1);
-	memcpy(branch->links, node->links, sizeof(CtLink) * n);
-	if (search->report == CT_REPORT_NULL)
-		memset(branch->keys, 0, sizeof(double) * n);
-	else if (node->boxes)
-		ct_box_bounds(search->index, node, &search->place, branch->keys);
-	else
-		ct_search_ball_bounds(search, node, visit, branch->keys);
-	for (int c = 0; c < n; c++)
-		branch->keys[c] = Max(branch->keys[c], visit->key);
-	if (search->seen && branch->height == 0)
-		ct_search_glance_at_leaves(search, branch);
-	search->stats.subtrees_pruned += n;
-}
-
-static void restart(CtSearch *search);
-
-/*
- * The right sibling of a page that was split after its link was read.  It has
- * rows of that page, of which those up to the distance taken have been read.
- */
-static void
-push_right(CtSearch *search, const PageVisit *visit, const CtLink *right,
-		   double taken)
-{
-	Branch	   *branch;
-
-	ct_search_push_page(search, visit->key, right, visit->height, LEAF_NEW, NULL);
-	branch = &search->branches[search->nbranches - 1];
-	if (branch->taken == NULL && taken >= 0.0)
-		branch->taken = palloc(sizeof(double));
-	if (branch->taken)
-		branch->taken[0] = taken;
-}
-
-/* Reads a page; its children or its rows take its place in the queue. */
-static void
-visit_page(CtSearch *search, PageVisit *visit)
-{
-	CtIndex    *index = search->index;
-	CtPin		pin = ct_pin(index, visit->block, CT_LOCK_SHARE);
-	Page		page = ct_pin_page(pin);
-	CtNode		node;
-	CtLink		right = {InvalidBlockNumber, 0, 0, 0};
-	bool		is_root = visit->block == CT_ROOT_BLOCK;
-	CtPageKind	kind = ct_page_kind(page);
-	int			ncursors = search->ncursors;
-	int			nbranches = search->nbranches;
-	double		taken = visit->taken;
-	uint32		version;
-
-	search->stats.pages_read++;
-	if (ct_special(page)->incarnation != visit->incarnation && !is_root)
-	{
-		/* freed, and perhaps in use for something else: links are stale */
-		ct_unpin(pin);
-		if (++search->restarts > MAX_RESTARTS)
-			ct_page_corrupted(index, visit->block,
-							  "The page never agrees with the link to it.");
-		search->restarted = true;
-		restart(search);
-		return;
-	}
-	if (kind != CT_PAGE_ROUTING && kind != CT_PAGE_LEAF)
-		ct_page_corrupted(index, visit->block, "A link leads to no node.");
-	if (!ct_page_has_shape(index, page))
-	{
-		/*
-		 * The dimension was freed: there is nothing to be found any more, or
-		 * there never was and what was known of the index is out of date.
-		 */
-		if (!is_root)
-			ct_page_corrupted(index, visit->block,
-							  "The page has not the shape of the index.");
-		ct_unpin(pin);
-		search->outdated = !search->root_read;
-		return;
-	}
-	search->root_read = true;
-	ct_node_view(index, page, &node);
-	if (visit->height >= 0 && node.header->height != visit->height)
-		ct_page_corrupted(index, visit->block,
-						  "The page has another height than its parent says.");
-
-	if (!is_root && node.header->split_version > visit->version &&
-		search->stats.pages_read > MAX_RESTARTS + 4 * (int64) ct_block_count(index))
-		ct_page_corrupted(index, visit->block, "Right links form a circle.");
-	if (!is_root && node.header->split_version > visit->version)
-	{
-		right.block = node.header->right;
-		right.incarnation = node.header->right_incarnation;
-		right.version = visit->version;
-	}
-
-	if (visit->version != node.header->version)
-		visit->shares = NULL;
-	if (search->seen && visit->shares == NULL &&
-		!(node.basis && ct_search_basis_correlations(search, &node, false)))
-	{
-		copy_page(search, &node);
-		ct_unpin(pin);
-		pin = CT_NO_PIN;
-		if (node.basis)
-			ct_search_basis_correlations(search, &node, true);
-	}
-	if (node.basis && node.basis->n > 0 && visit->shares == NULL &&
-		search->report != CT_REPORT_NULL)
-		ct_search_learn_shares(search, &node, visit);
-	if (kind == CT_PAGE_ROUTING)
-		expand_routing(search, &node, visit);
-	else if (search->report == CT_REPORT_NULL ||
-			 !(node.codes ? put_off_coded(search, &node, visit) :
-			   ct_search_put_off(search, &node, visit)))
-		read_leaf(search, &node, visit);
-	version = node.header->version;
-	if (pin != CT_NO_PIN)
-		ct_unpin(pin);
-
-	if (visit->branch >= 0)
-		ct_search_leave_page(search, visit, version);
-	if (kind == CT_PAGE_ROUTING && search->nbranches > nbranches)
-		ct_branch_enqueue(search, nbranches, false);
-	if (right.block != InvalidBlockNumber)
-		push_right(search, visit, &right, taken);
-	if (search->ncursors > ncursors)
-		ct_cursor_enqueue(search, ncursors, false);
 }
 
 /*
@@ -502,6 +117,17 @@ restart(CtSearch *search)
 	if (search->no_dims)
 		return;					/* rows that came later are not visible */
 	ct_search_push_page(search, 0.0, &root, -1, LEAF_NEW, NULL);
+}
+
+/* The same, because what is in the queue may be stale. */
+static void
+begin_again(CtSearch *search, const PageVisit *visit)
+{
+	if (++search->restarts > MAX_RESTARTS)
+		ct_page_corrupted(search->index, visit->block,
+						  "The page never agrees with the link to it.");
+	search->restarted = true;
+	restart(search);
 }
 
 /* -------- interface -------- */
@@ -547,6 +173,64 @@ expect_rows(CtSearch *search)
 	search->nreturned = 0;
 }
 
+/* Takes a copy of the query, and what the search has to know of it. */
+static void
+set_query(CtSearch *search, const double *query)
+{
+	CtIndex    *index = search->index;
+
+	search->query = NULL;
+	search->space = index->space;
+	search->seen = NULL;
+	search->known = NULL;
+	search->nknown = 0;
+	search->known_generation = 0;
+	if (query == NULL)
+		return;
+	search->query = palloc(sizeof(double) * index->point_size);
+	memcpy(search->query, query, sizeof(double) * index->point_size);
+	if (index->space.model)
+	{
+		search->space.slack =
+			ct_model_slack(index->space.model,
+						   query[index->space.model->dims],
+						   Min(index->meta.min_variance,
+							   index->space.model->variance));
+		search->seen = locators_create(search->context, 1024, NULL);
+	}
+	if (index->coded)
+	{
+		search->codes.codes = palloc(sizeof(int16) *
+									 ct_code_columns(index->meta.dims));
+		search->sums = palloc(sizeof(int32) *
+							  TYPEALIGN(CT_CODE_ROWS, index->leaf.capacity));
+	}
+	if (index->box_dims > 0)
+		ct_box_query(index, search->query, &search->place);
+}
+
+/* Room for the queue, and for what is computed of a page at a time. */
+static void
+make_room(CtSearch *search)
+{
+	CtIndex    *index = search->index;
+	int			capacity = Max(Max(index->routing.capacity,
+								   index->leaf.capacity), 1);
+
+	search->copy = NULL;
+	search->queue_size = 64;
+	search->queue = palloc(sizeof(QueueItem) * search->queue_size);
+	search->branches_size = 32;
+	search->branches = palloc(sizeof(Branch) * search->branches_size);
+	search->cursors_size = 32;
+	search->cursors = palloc(sizeof(Cursor) * search->cursors_size);
+	search->dist = palloc(sizeof(double) * capacity);
+	search->bounds = palloc(sizeof(double) * capacity);
+	search->chosen = palloc(sizeof(uint16) * Max(index->leaf.capacity, 1));
+	search->last_point = search->keep_points && search->query ?
+		palloc(sizeof(double) * index->point_size) : NULL;
+}
+
 /*
  * Starts (or starts again) a search.  query is a point of the index
  * (point_size doubles) and is copied; it may be NULL for CT_REPORT_NULL.  The
@@ -562,52 +246,11 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	old = MemoryContextSwitchTo(search->context);
 	expect_rows(search);
 	search->report = report;
-	search->query = NULL;
-	if (query)
-	{
-		search->query = palloc(sizeof(double) * index->point_size);
-		memcpy(search->query, query, sizeof(double) * index->point_size);
-	}
-	search->copy = NULL;
-	search->space = index->space;
-	search->seen = NULL;
+	set_query(search, query);
+	make_room(search);
 	search->nlazy = search->nevaluated = 0;
-	search->known = NULL;
-	search->nknown = 0;
-	search->known_generation = 0;
-	if (index->space.model && query)
-	{
-		search->space.slack =
-			ct_model_slack(index->space.model,
-						   query[index->space.model->dims],
-						   Min(index->meta.min_variance,
-							   index->space.model->variance));
-		search->seen = locators_create(search->context, 1024, NULL);
-	}
-	if (index->coded && query)
-	{
-		search->codes.codes = palloc(sizeof(int16) *
-									 ct_code_columns(index->meta.dims));
-		search->sums = palloc(sizeof(int32) *
-							  TYPEALIGN(CT_CODE_ROWS, index->leaf.capacity));
-	}
-	if (index->box_dims > 0 && query)
-		ct_box_query(index, search->query, &search->place);
-	search->queue_size = 64;
-	search->queue = palloc(sizeof(QueueItem) * search->queue_size);
-	search->branches_size = 32;
-	search->branches = palloc(sizeof(Branch) * search->branches_size);
-	search->cursors_size = 32;
-	search->cursors = palloc(sizeof(Cursor) * search->cursors_size);
-	search->dist = palloc(sizeof(double) *
-						  Max(Max(index->routing.capacity,
-								  index->leaf.capacity), 1));
 	search->restarts = 0;
 	search->restarted = false;
-	search->bounds = palloc(sizeof(double) *
-							Max(Max(index->routing.capacity,
-									index->leaf.capacity), 1));
-	search->chosen = palloc(sizeof(uint16) * Max(index->leaf.capacity, 1));
 	memset(&search->near, 0, sizeof(search->near));
 	if (index->meta.dims > 0 && !index->external && report != CT_REPORT_NULL &&
 		!search->keep_points && search->expected <= CT_NEAR_MOST)
@@ -616,8 +259,6 @@ ct_search_start(CtSearch *search, const double *query, CtReport report)
 	search->root_read = search->outdated = false;
 	search->last.key = -INFINITY;
 	ItemPointerSetInvalid(&search->last.tid);
-	search->last_point = search->keep_points && query ?
-		palloc(sizeof(double) * index->point_size) : NULL;
 	search->in_nulls = report == CT_REPORT_NULL;
 	search->nulls = NULL;
 	search->nnulls = search->next_null = 0;
@@ -832,8 +473,9 @@ search_on(CtSearch *search, CtResult *result)
 
 			ct_search_take_page(search, &visit);
 			search->stats.subtrees_pruned--;
-			if (!ct_search_put_off_unread(search, &visit))
-				visit_page(search, &visit);
+			if (!ct_search_put_off_unread(search, &visit) &&
+				!ct_search_visit_page(search, &visit))
+				begin_again(search, &visit);
 		}
 	}
 	if (!found && !search->outdated)

@@ -13,7 +13,6 @@
 #ifndef CT_SEARCH_PRIVATE_H
 #define CT_SEARCH_PRIVATE_H
 
-
 #include "ct_locators.h"
 #include "ct_near.h"
 #include "ct_tree.h"
@@ -25,7 +24,7 @@ typedef enum ItemKind
 	ITEM_CURSOR
 } ItemKind;
 
-/* what the key of a residual leaf comes from; see put_off() */
+/* what the key of a residual leaf comes from; see ct_search_put_off() */
 typedef enum LeafStage
 {
 	LEAF_NEW,					/* the link that leads to it, and perhaps what
@@ -172,6 +171,15 @@ struct CtSearch
 
 	CtSearchStats stats;
 };
+
+/* ct_search_page.c */
+extern bool ct_search_visit_page(CtSearch *search, PageVisit *visit);
+
+/* ct_search_leaf.c */
+extern bool ct_search_put_off_coded(CtSearch *search, const CtNode *node,
+					const PageVisit *visit);
+extern void ct_search_read_leaf(CtSearch *search, const CtNode *node,
+					PageVisit *visit);
 
 /* ct_search_queue.c */
 extern void ct_queue_sift_down(CtSearch *search, int position);
