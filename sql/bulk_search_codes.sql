@@ -32,8 +32,7 @@ INSERT INTO ct_bulk.search
 	SELECT tab, 'all rows', ct_bulk.queries(c, 4), 5000 FROM ct_bulk.config AS c WHERE n < 2000;
 
 SELECT ct_bulk.load();
-SELECT ct_bulk.expect();
-SELECT ct_bulk.compare('new'), ct_bulk.compare_graph('new', 3);
+SELECT ct_bulk.compare_all('new');
 
 -- any number of threads, any memory: by scans, by slabs and groups, at once
 SELECT ct_bulk.compare_resources('{0,1}', '{64kB,256kB,512kB,64MB}');
@@ -46,16 +45,14 @@ SELECT ct_bulk.compare_levels();
 
 -- rows that are gone, but not from the index
 SELECT ct_bulk.delete_rows();
-SELECT ct_bulk.expect();
-SELECT ct_bulk.compare('deleted'), ct_bulk.compare_graph('deleted', 3);
+SELECT ct_bulk.compare_all('deleted');
 SELECT format('VACUUM %s', tab) FROM ct_bulk.config
 \gexec
 SELECT ct_bulk.compare('vacuumed');
 
 -- rows that leaves' grids do not hold
 SELECT ct_bulk.insert_rows();
-SELECT ct_bulk.expect();
-SELECT ct_bulk.compare('inserted again'), ct_bulk.compare_graph('inserted again', 3);
+SELECT ct_bulk.compare_all('inserted again');
 
 SELECT answers > 500000 AS enough FROM ct_bulk.counter;
 SELECT * FROM ct_bulk.failure JOIN ct_bulk.config USING (tab);

@@ -43,8 +43,7 @@ INSERT INTO ct_bulk.search
 						('many', ct_bulk.queries(c, 12), 20), ('all rows', (ct_bulk.queries(c, 1))[1:2], 5000)) AS s;
 
 SELECT ct_bulk.load();
-SELECT ct_bulk.expect();
-SELECT ct_bulk.compare('new'), ct_bulk.compare_graph('new', 3);
+SELECT ct_bulk.compare_all('new');
 
 -- as much memory as there is, so little that it goes by slabs and groups, and
 -- one query after the other
@@ -57,16 +56,14 @@ SELECT ct_bulk.compare_levels();
 
 -- rows that are gone, but not from the index
 SELECT ct_bulk.delete_rows();
-SELECT ct_bulk.expect();
-SELECT ct_bulk.compare('deleted'), ct_bulk.compare_graph('deleted', 3);
+SELECT ct_bulk.compare_all('deleted');
 SELECT format('VACUUM %s', tab) FROM ct_bulk.config
 \gexec
 SELECT ct_bulk.compare('vacuumed');
 
 -- rows that come to leaves whose bases know nothing of them
 SELECT ct_bulk.insert_rows();
-SELECT ct_bulk.expect();
-SELECT ct_bulk.compare('inserted again'), ct_bulk.compare_graph('inserted again', 3);
+SELECT ct_bulk.compare_all('inserted again');
 
 SELECT answers > 50000 AS enough FROM ct_bulk.counter;
 SELECT * FROM ct_bulk.failure JOIN ct_bulk.config USING (tab);

@@ -140,6 +140,19 @@ LANGUAGE sql AS $$
 			FROM ct_cloud(c.shape, 1, c.dims, c.seed + 7)) AS s;
 $$;
 
+-- Does something to every table: %1$s, of which kind, rows, dimensions and seed
+-- are what follows.
+CREATE FUNCTION ct_bulk.each(statement text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+	c ct_bulk.config;
+BEGIN
+	FOR c IN SELECT * FROM ct_bulk.config LOOP
+		EXECUTE format(statement, c.tab, c.shape, c.n, c.dims, c.seed);
+	END LOOP;
+END;
+$$;
+
 CREATE FUNCTION ct_bulk.load() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -161,28 +174,15 @@ $$;
 
 -- Takes rows away; others are updated in place.
 CREATE FUNCTION ct_bulk.delete_rows() RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-	c ct_bulk.config;
-BEGIN
-	FOR c IN SELECT * FROM ct_bulk.config LOOP
-		EXECUTE format('DELETE FROM %s WHERE id %% 3 = 1', c.tab);
-		EXECUTE format('UPDATE %s SET id = id + 1 WHERE id %% 5 = 1', c.tab);
-	END LOOP;
-END;
+LANGUAGE sql AS $$
+	SELECT ct_bulk.each('DELETE FROM %1$s WHERE id %% 3 = 1');
+	SELECT ct_bulk.each('UPDATE %1$s SET id = id + 1 WHERE id %% 5 = 1');
 $$;
 
 -- Adds rows at other places.
 CREATE FUNCTION ct_bulk.insert_rows() RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-	c ct_bulk.config;
-BEGIN
-	FOR c IN SELECT * FROM ct_bulk.config LOOP
-		EXECUTE format('INSERT INTO %s SELECT 100000 + id, pt FROM ct_cloud(%L, %s, %s, %s)',
-					   c.tab, c.shape, c.n / 2, c.dims, c.seed + 1);
-	END LOOP;
-END;
+LANGUAGE sql AS $$
+	SELECT ct_bulk.each('INSERT INTO %1$s SELECT 100000 + id, pt FROM ct_cloud(%2$L, %3$s / 2, %4$s, %5$s + 1)');
 $$;
 
 -- Checks the indexes and scans the tables, as they are now.
@@ -235,7 +235,15 @@ BEGIN
 END;
 $$;
 
--- The same by each number of workers with each amount of memory.
+-- All of that, with the tables as they are now.
+CREATE FUNCTION ct_bulk.compare_all(stage text) RETURNS void
+LANGUAGE sql AS $$
+	SELECT ct_bulk.expect();
+	SELECT ct_bulk.compare(stage);
+	SELECT ct_bulk.compare_graph(stage, 3);
+$$;
+
+-- Compares all searches by each number of workers with each amount of memory.
 CREATE FUNCTION ct_bulk.compare_resources(workers integer[], memory text[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -252,7 +260,7 @@ BEGIN
 END;
 $$;
 
--- The same by every level of kernels that the machine has.
+-- Compares them by every level of kernels that the machine has.
 CREATE FUNCTION ct_bulk.compare_levels() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -278,13 +286,7 @@ $$;
 
 -- The same, and drops the tables.
 CREATE FUNCTION ct_bulk.finish() RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-	c ct_bulk.config;
-BEGIN
-	FOR c IN SELECT * FROM ct_bulk.config LOOP
-		EXECUTE format('DROP TABLE %s', c.tab);
-	END LOOP;
-	PERFORM ct_bulk.forget();
-END;
+LANGUAGE sql AS $$
+	SELECT ct_bulk.each('DROP TABLE %1$s');
+	SELECT ct_bulk.forget();
 $$;
