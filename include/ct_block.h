@@ -59,6 +59,17 @@ typedef struct CtBlockLeaf
 								 * may be somebody's neighbours */
 } CtBlockLeaf;
 
+/*
+ * Where points that have to be bounded again leave their correlations with
+ * landmarks.  Blocks take places one after the other, in any thread.
+ */
+typedef struct CtBlockSaved
+{
+	size_t		room;			/* places */
+	size_t		taken;			/* perhaps more than there are */
+	float	   *memory;			/* nlandmarks for each */
+} CtBlockSaved;
+
 typedef struct CtBlockRows
 {
 	size_t		nrows;
@@ -71,6 +82,7 @@ typedef struct CtBlockRows
 	const double *centres;		/* by column: places of leaves, in lengthscales */
 	const uint64_t *keys;		/* of rows */
 	const double *const *records;	/* of rows, as far as they are needed */
+	CtBlockSaved *saved;
 } CtBlockRows;
 
 /* A point that looks for its k nearest rows. */
@@ -83,6 +95,7 @@ typedef struct CtBlockPoint
 	int			nfound;
 	CtNeighbour *found;			/* heap, the worst one first */
 	double		cut;			/* rows with less correlation are not wanted */
+	const float *rho;			/* saved correlations with landmarks, or NULL */
 	CtCandidates candidates;
 } CtBlockPoint;
 

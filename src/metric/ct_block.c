@@ -88,7 +88,7 @@
 
 /* candidates of a point that there is room for */
 #define ROOM_FOR_NEIGHBOUR	4
-#define ROOM_BESIDES		256
+#define ROOM_BESIDES		512
 
 /* and how many of them are evaluated first */
 #define BEST_OF(k)			((k) + (k) / 8 + 8)
@@ -228,6 +228,7 @@ ct_block_point_admit(const CtBlockRows *rows, CtBlockPoint *point)
 
 	/* correlations do not differ by more than 2 */
 	point->slack = slack < 2.0 ? slack : 2.0;
+	point->rho = NULL;
 	ct_candidates_clear(&point->candidates);
 }
 
@@ -354,6 +355,51 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 		for (size_t b = points; b < CT_BLOCK; b++)
 			rho[b] = 0.0f;
 	}
+}
+
+static void
+correlate_all(const CtBlockRows *rows, const CtBlock *block,
+			  CtBlockWork *work)
+{
+	for (size_t from = 0; from < rows->nlandmarks; from += LANDMARK_BATCH)
+		correlate_landmarks(rows, block, work, from,
+							rows->nlandmarks - from < LANDMARK_BATCH ?
+							rows->nlandmarks - from : LANDMARK_BATCH);
+}
+
+/* Saves the correlations of point b, if there is a place. */
+static void
+save_correlations(const CtBlockRows *rows, CtBlock *block, int b,
+				  const CtBlockWork *work)
+{
+	size_t		place = __atomic_fetch_add(&rows->saved->taken, 1,
+										   __ATOMIC_RELAXED);
+	float	   *rho = rows->saved->memory + place * rows->nlandmarks;
+
+	if (place >= rows->saved->room)
+		return;
+	for (size_t l = 0; l < rows->nlandmarks; l++)
+		rho[l] = work->rho[l * CT_BLOCK + b];
+	block->points[b]->rho = rho;
+}
+
+/* Fetches what all points of a block have saved; false if one has not. */
+static bool
+fetch_correlations(const CtBlockRows *rows, const CtBlock *block,
+				   CtBlockWork *work)
+{
+	const float *rho[CT_BLOCK];
+
+	for (int b = 0; b < CT_BLOCK; b++)
+	{
+		rho[b] = block->points[b < block->n ? b : 0]->rho;
+		if (rho[b] == NULL)
+			return false;
+	}
+	for (size_t l = 0; l < rows->nlandmarks; l++)
+		for (int b = 0; b < CT_BLOCK; b++)
+			work->rho[l * CT_BLOCK + b] = rho[b][l];
+	return true;
 }
 
 /* What the head of this file says, for block_weigh(). */
@@ -503,10 +549,8 @@ static void
 begin_bounds(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
 {
 	work_begin(rows, block, work);
-	for (size_t from = 0; from < rows->nlandmarks; from += LANDMARK_BATCH)
-		correlate_landmarks(rows, block, work, from,
-							rows->nlandmarks - from < LANDMARK_BATCH ?
-							rows->nlandmarks - from : LANDMARK_BATCH);
+	if (!fetch_correlations(rows, block, work))
+		correlate_all(rows, block, work);
 	for (int b = 0; b < CT_BLOCK; b++)
 	{
 		const CtBlockPoint *point = block->points[b < block->n ? b : 0];
@@ -618,7 +662,11 @@ ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
 		bound_leaf(rows, block, &rows->leaves[l], all & ~work->near[l],
 				   collect_rows, work);
 	for (int b = 0; b < block->n; b++)
+	{
 		narrow_candidates(rows, block, b, work);
+		if (!is_complete(block->points[b]))
+			save_correlations(rows, block, b, work);
+	}
 }
 
 /* -------- pairs -------- */

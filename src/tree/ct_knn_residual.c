@@ -83,6 +83,7 @@ typedef struct Engine
 	bool		slab_is_all;	/* of the index */
 	bool		flushed;		/* the walk has used a slab already */
 	CtBlockRows rows;
+	CtBlockSaved saved;
 	uint64	   *pairs;			/* of all blocks and rows of the slab */
 	bool	   *paired;			/* and their marks */
 
@@ -304,19 +305,27 @@ answer_group(Engine *engine)
 
 static void search_slab(Engine *engine);
 
+/* What the slab and the search of it need. */
+static size_t
+slab_bytes_used(const Engine *engine)
+{
+	const CtSlab *slab = &engine->slab;
+
+	return slab->bytes + slab->nrows * pairs_bytes(engine) +
+		slab->nlandmarks * (landmark_bytes(engine) -
+							ct_slab_landmark_bytes(&engine->form));
+}
+
 /* Adds a leaf to the slab; one that is full is searched before. */
 static void
 add_leaf(void *arg, const CtNode *node, const ItemPointerData *seen)
 {
 	Engine	   *engine = arg;
 	CtSlab	   *slab = &engine->slab;
-	size_t		bytes = slab->bytes + slab->nrows * pairs_bytes(engine) +
-		slab->nlandmarks * (landmark_bytes(engine) -
-							ct_slab_landmark_bytes(&engine->form));
 
 	if (node->header->height > 0)
 		return;
-	if (slab->nleaves > 0 && bytes > engine->slab_limit)
+	if (slab->nleaves > 0 && slab_bytes_used(engine) > engine->slab_limit)
 	{
 		search_slab(engine);
 		ct_slab_clear(slab);
@@ -327,6 +336,26 @@ add_leaf(void *arg, const CtNode *node, const ItemPointerData *seen)
 
 /* -------- a slab -------- */
 
+/*
+ * What memory the slab leaves is for correlations of points that have to be
+ * bounded again; they are a part of all.
+ */
+static void
+create_saved(Engine *engine)
+{
+	size_t		bytes = sizeof(float) * engine->slab.nlandmarks;
+	size_t		used = slab_bytes_used(engine);
+	CtBlockSaved *saved = &engine->saved;
+
+	saved->room = 0;
+	if (bytes > 0 && used < engine->slab_limit)
+		saved->room = Min((engine->slab_limit - used) / bytes,
+						  engine->group.size);
+	saved->memory = ct_allocate(engine->slab.context, Max(saved->room, 1),
+								bytes);
+	engine->rows.saved = saved;
+}
+
 /* Makes ready for a slab that all leaves are in. */
 static void
 begin_slab(Engine *engine)
@@ -334,6 +363,7 @@ begin_slab(Engine *engine)
 	CtSlab	   *slab = &engine->slab;
 
 	ct_slab_complete(slab, &engine->rows);
+	create_saved(engine);
 	engine->pairs = ct_allocate(slab->context, slab->nrows *
 								most_blocks(engine), sizeof(uint64));
 	engine->paired = ct_allocate(slab->context, paired_marks(engine) *
@@ -642,6 +672,7 @@ search_slab(Engine *engine)
 		return;
 	if (engine->slab.landmarks == NULL)
 		begin_slab(engine);
+	engine->saved.taken = 0;
 	for (int i = 0; i < group->n; i++)
 		ct_block_point_admit(&engine->rows, &group->points[i]);
 	for (int round = 0; round < ROUNDS; round++)

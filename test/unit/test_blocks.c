@@ -339,7 +339,7 @@ check_kernels(const CtKernelTable *kernels)
 #define DIMS		2
 #define POINTS		50
 #define MAX_K		(ROWS + 1)
-#define LEAST_ROOM	256			/* what ct_block_room() gives at least */
+#define LEAST_ROOM	512			/* what ct_block_room() gives at least */
 
 typedef struct World
 {
@@ -356,6 +356,7 @@ typedef struct World
 	double		centres[DIMS * LEAVES];
 	CtBlockLeaf leaves[LEAVES];
 	CtBlockRows rows;
+	CtBlockSaved saved;
 } World;
 
 static int
@@ -476,6 +477,9 @@ create_world(const CtKernelTable *kernels, CtCovariance covariance, size_t m,
 	}
 	world->rows.space = &world->space;
 	world->rows.nrows = ROWS;
+	world->rows.saved = &world->saved;
+	world->saved.room = 4;
+	world->saved.memory = allocate(sizeof(float) * 4 * LANDMARKS);
 	world->rows.nlandmarks = LANDMARKS;
 	world->rows.landmarks = (const double *const *) world->records + 40;
 	world->rows.nleaves = LEAVES;
@@ -591,7 +595,7 @@ divide_block(const CtBlock *block, CtBlock *parts)
  * for candidates they lose some.  Returns how many did.
  */
 static int
-check_block(const World *world, int npoints, int k, int room)
+check_block(World *world, int npoints, int k, int room)
 {
 	static CtBlock block;
 	static CtBlock parts[2];
@@ -602,6 +606,7 @@ check_block(const World *world, int npoints, int k, int room)
 	int			nlost = 0;
 	int			nparts;
 
+	world->saved.taken = 0;
 	create_block(world, npoints, k, &block);
 	for (int p = 0; p < npoints; p++)
 		block.points[p]->candidates.room = room < ct_block_room(k) ? room :
@@ -656,6 +661,7 @@ check_blocks(const CtKernelTable *kernels, CtCovariance covariance)
 			check_block(world, 3, MAX_K, 4 * ROWS);
 			for (int i = 0; i < ROWS; i++)
 				free(world->records[i]);
+			free(world->saved.memory);
 			free(world->model);
 			free(world);
 		}
