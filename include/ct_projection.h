@@ -73,11 +73,14 @@ typedef struct CtProjectionChoice
 	double	   *gram;			/* of two: [c * CT_BASIS_CANDIDATES + d] */
 	double	   *columns;
 	double	   *residuals;
+	double		squares[CT_BASIS_CANDIDATES];	/* sums of cross squared */
+	double		roots[CT_BASIS_SIZE];	/* diagonal of the chosen ones' factor */
 } CtProjectionChoice;
 
 /*
- * To choose a basis for rows: begin, add candidates, and fit, which also
- * computes the rows' shares; then perhaps add others and fit again.  work has
+ * To choose a basis for rows: begin, add candidates, and choose among them
+ * (n and chosen of fit, best first); then perhaps add others and choose again.
+ * At last finish, which fills the rest of fit, and the rows' shares.  work has
  * room for ct_projection_work() doubles.  Candidates that there is no room for
  * are left out.  Thread-safe.
  */
@@ -87,18 +90,20 @@ extern void ct_projection_begin(CtProjectionChoice *choice,
 								const double *const *rows, double *work);
 extern void ct_projection_add(CtProjectionChoice *choice, int n,
 							  const double *const *candidates);
-extern void ct_projection_fit(CtProjectionChoice *choice,
-							  CtProjectionFit *fit, CtShares *shares);
+extern void ct_projection_choose(CtProjectionChoice *choice,
+								 CtProjectionFit *fit);
+extern void ct_projection_finish(const CtProjectionChoice *choice,
+								 CtProjectionFit *fit, CtShares *shares);
 
 /*
- * Rows that a fit explains badly and that may become pivots: the worst first,
+ * Rows that what is chosen explains badly and that may become pivots: the worst first,
  * but none that is correlated with one before it.  Fills rows (numbers of at
  * most limit) and returns how many they are.  work has room for nrows doubles.
  */
 #define CT_PROMOTED_AT_ONCE	16
 
 extern int	ct_projection_unexplained(const CtProjectionChoice *choice,
-									  const CtShares *shares, int limit,
+									  const CtProjectionFit *fit, int limit,
 									  double *work, int *rows);
 
 /*

@@ -94,7 +94,7 @@ invert_factor(int n, const double (*factor)[CT_BASIS_SIZE], float *grouped)
 	return norm * (1.0 + 1e-6);
 }
 
-/* What choose_basis() knows of the candidates. */
+/* What ct_projection_choose() knows of the candidates. */
 typedef struct Progress
 {
 	int			k;				/* pivots chosen */
@@ -152,7 +152,7 @@ add_pivot(const CtProjectionChoice *choice, Progress *progress, int best)
 	double		known[CT_BASIS_CANDIDATES];
 	double		products[CT_BASIS_CANDIDATES];
 	double		explained[CT_BASIS_CANDIDATES];
-	double		root = sqrt(progress->rest[best]);
+	double		root = choice->roots[k];
 	double		square;
 
 	for (int j = 0; j < k; j++)
@@ -193,45 +193,26 @@ start_progress(const CtProjectionChoice *choice, double ridge,
 	for (int c = 0; c < choice->ncandidates; c++)
 	{
 		progress->rest[c] = 1.0 + ridge;
-		progress->gain[c] = 0.0;
-	}
-	for (int i = 0; i < choice->nrows; i++)
-	{
-		const double *cross = choice->cross + (size_t) i * CT_BASIS_CANDIDATES;
-
-		for (int c = 0; c < choice->ncandidates; c++)
-			progress->gain[c] += cross[c] * cross[c];
+		progress->gain[c] = choice->squares[c];
 	}
 }
 
 /*
- * Chooses a basis among the candidates, whose correlations have an error of at
- * most slack.  Greedy: a partial Cholesky factorization of the candidates' Gram
- * matrix, each time with the candidate that leaves least of the rows.  Fills n,
- * chosen (numbers of candidates, best first), inverse and norm of fit.
+ * The factor of the Gram matrix of the candidates chosen, and its inverse: fills
+ * inverse and norm of fit.
  */
 static void
-choose_basis(const CtProjectionChoice *choice, double slack,
-			 CtProjectionFit *fit)
+invert_choice(const CtProjectionChoice *choice, CtProjectionFit *fit)
 {
 	double		factor[CT_BASIS_SIZE][CT_BASIS_SIZE];
-	Progress	progress;
 
-	start_progress(choice, CT_BASIS_SIZE * slack + RIDGE, &progress);
-	while (progress.k < CT_BASIS_SIZE)
+	for (int k = 0; k < fit->n; k++)
 	{
-		int			k = progress.k;
-		int			best = best_candidate(&progress, choice->ncandidates);
-
-		if (best < 0)
-			break;
 		for (int j = 0; j < k; j++)
-			factor[k][j] = choice->columns[j * CT_BASIS_CANDIDATES + best];
-		factor[k][k] = sqrt(progress.rest[best]);
-		fit->chosen[k] = best;
-		add_pivot(choice, &progress, best);
+			factor[k][j] = choice->columns[j * CT_BASIS_CANDIDATES +
+										   fit->chosen[k]];
+		factor[k][k] = choice->roots[k];
 	}
-	fit->n = progress.k;
 	fit->norm = invert_factor(fit->n, factor, fit->inverse);
 }
 
@@ -351,6 +332,21 @@ ct_projection_begin(CtProjectionChoice *choice, const CtSpace *space,
 	choice->residuals = choice->columns + CT_BASIS_CANDIDATES * CT_BASIS_SIZE;
 }
 
+/* Sums of squares of the rows' correlations with the candidates from `first` on. */
+static void
+add_squares(CtProjectionChoice *choice, int first)
+{
+	for (int c = first; c < choice->ncandidates; c++)
+		choice->squares[c] = 0.0;
+	for (int i = 0; i < choice->nrows; i++)
+	{
+		const double *cross = choice->cross + (size_t) i * CT_BASIS_CANDIDATES;
+
+		for (int c = first; c < choice->ncandidates; c++)
+			choice->squares[c] += cross[c] * cross[c];
+	}
+}
+
 void
 ct_projection_add(CtProjectionChoice *choice, int n,
 				  const double *const *candidates)
@@ -367,6 +363,7 @@ ct_projection_add(CtProjectionChoice *choice, int n,
 	ct_model_correlation_table(model, kernels, choice->nrows, choice->rows, n,
 							   candidates, choice->cross + first,
 							   CT_BASIS_CANDIDATES);
+	add_squares(choice, first);
 	ct_model_correlation_table(model, kernels, n, candidates, first,
 							   choice->candidates, gram, CT_BASIS_CANDIDATES);
 	/* of the square of the new ones, little more than half */
@@ -388,19 +385,44 @@ ct_projection_add(CtProjectionChoice *choice, int n,
 	}
 }
 
+/*
+ * Greedy: a partial Cholesky factorization of the candidates' Gram matrix, each
+ * time with the candidate that leaves least of the rows.
+ */
 void
-ct_projection_fit(CtProjectionChoice *choice, CtProjectionFit *fit,
-				  CtShares *shares)
+ct_projection_choose(CtProjectionChoice *choice, CtProjectionFit *fit)
+{
+	const CtModel *model = choice->space->model;
+	double		least = model->variance;
+	Progress	progress;
+
+	for (int c = 0; c < choice->ncandidates; c++)
+		least = fmin(least, choice->candidates[c][model->dims]);
+	start_progress(choice, CT_BASIS_SIZE * ct_model_slack(model, least, least) +
+				   RIDGE, &progress);
+	while (progress.k < CT_BASIS_SIZE)
+	{
+		int			best = best_candidate(&progress, choice->ncandidates);
+
+		if (best < 0)
+			break;
+		fit->chosen[progress.k] = best;
+		choice->roots[progress.k] = sqrt(progress.rest[best]);
+		add_pivot(choice, &progress, best);
+	}
+	fit->n = progress.k;
+}
+
+void
+ct_projection_finish(const CtProjectionChoice *choice, CtProjectionFit *fit,
+					 CtShares *shares)
 {
 	const CtSpace *space = choice->space;
 	const CtModel *model = space->model;
 	double		least = model->variance;
 	CtProjection projection;
 
-	for (int c = 0; c < choice->ncandidates; c++)
-		least = fmin(least, choice->candidates[c][model->dims]);
-	choose_basis(choice, ct_model_slack(model, least, least), fit);
-	least = model->variance;
+	invert_choice(choice, fit);
 	for (int k = 0; k < fit->n; k++)
 		least = fmin(least, choice->candidates[fit->chosen[k]][model->dims]);
 	fit->min_variance = least;
@@ -421,9 +443,32 @@ ct_projection_fit(CtProjectionChoice *choice, CtProjectionFit *fit,
 	}
 }
 
+/*
+ * What the candidates chosen leave of the rows, but for roundings, which only
+ * what is stored has to allow for.
+ */
+static void
+find_rests(const CtProjectionChoice *choice, const CtProjectionFit *fit,
+		   double *rests)
+{
+	int			n = choice->nrows;
+
+	for (int i = 0; i < n; i++)
+		rests[i] = 1.0;
+	for (int k = 0; k < fit->n; k++)
+	{
+		const double *residual = choice->residuals + (size_t) k * n;
+
+		for (int i = 0; i < n; i++)
+			rests[i] -= residual[i] * residual[i];
+	}
+	for (int i = 0; i < n; i++)
+		rests[i] = rests[i] > 0.0 ? sqrt(rests[i]) : 0.0;
+}
+
 int
 ct_projection_unexplained(const CtProjectionChoice *choice,
-						  const CtShares *shares, int limit, double *work,
+						  const CtProjectionFit *fit, int limit, double *work,
 						  int *rows)
 {
 	const CtModel *model = choice->space->model;
@@ -431,11 +476,9 @@ ct_projection_unexplained(const CtProjectionChoice *choice,
 	int			unexplained = 0;
 	int			count = 0;
 
+	find_rests(choice, fit, work);
 	for (int i = 0; i < n; i++)
-	{
-		work[i] = shares[i].rest;
 		unexplained += work[i] > LARGE_REST;
-	}
 	if (limit > unexplained / PROMOTED_SHARE)
 		limit = unexplained / PROMOTED_SHARE > 0 ? unexplained / PROMOTED_SHARE : 1;
 	if (limit > CT_PROMOTED_AT_ONCE)

@@ -177,7 +177,8 @@ fit_candidates(Candidates *candidates, CtProjectionFit *projection,
 					  candidates->n - candidates->nadded,
 					  candidates->records + candidates->nadded);
 	candidates->nadded = candidates->n;
-	ct_projection_fit(&candidates->choice, projection, fit->shares);
+	ct_projection_choose(&candidates->choice, projection);
+	ct_projection_finish(&candidates->choice, projection, fit->shares);
 }
 
 /* Is there a row of which much is left? */
@@ -255,7 +256,7 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf)
 	{
 		int			promoted[CT_PROMOTED_AT_ONCE];
 		int			more = ct_projection_unexplained(&candidates->choice,
-													 fit->shares,
+													 &projection,
 													 CT_BASIS_CANDIDATES - candidates->n,
 													 work, promoted);
 

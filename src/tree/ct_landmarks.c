@@ -40,6 +40,9 @@
 #define BATCH			16
 #define POOL			64
 
+/* rows of the sample that one thread looks at together */
+#define EXPLAIN_BLOCK	24
+
 /* rounds in which badly explained rows of a leaf become landmarks, and how many */
 #define ROUNDS			5
 #define LEAF_MOST		32
@@ -63,7 +66,8 @@ typedef struct Sample
 	size_t	   *rows;
 	double	   *columns;		/* n x limit: column k is of landmark k */
 	double	   *rest;			/* what landmarks leave of each, squared */
-	uint32	   *order;			/* most left first */
+	size_t		nopen;			/* rows that may become landmarks */
+	uint32	   *order;			/* of these, most left first */
 } Sample;
 
 /* what becomes of a leaf */
@@ -139,64 +143,103 @@ compare_rests(const void *a, const void *b, void *arg)
 }
 
 /*
- * Takes from row i of the sample what landmark number k, its row f, explains
- * of it.  root is the root of what was left of f itself.  Runs in any thread.
+ * Takes from the pool, the first rows in order, what landmark number k, its row
+ * f, explains of them.  root is the root of what was left of f itself.
  */
 static void
-explain(const CtBulk *bulk, Sample *sample, size_t k, uint32 f, double root,
-		uint32 i)
+explain_pool(const CtBulk *bulk, Sample *sample, size_t pool, size_t k,
+			 uint32 f, double root)
 {
 	const CtSpace *space = &bulk->index->cover;
-	double	   *column = sample->columns + i * sample->limit;
-	double		product;
+	const double *records[POOL];
+	const double *columns[POOL];
+	double		rho[POOL];
+	double		known[POOL];
 
-	if (i == f)
+	for (size_t i = 0; i < pool; i++)
 	{
-		column[k] = root;
-		sample->rest[i] = 0.0;
-		return;
+		records[i] = ct_bulk_record(bulk, sample->rows[sample->order[i]]);
+		columns[i] = sample->columns + sample->order[i] * sample->limit;
 	}
-	product = ct_model_correlation(space->model, space->kernels,
-								   ct_bulk_record(bulk, sample->rows[f]),
-								   ct_bulk_record(bulk, sample->rows[i])) -
-		space->kernels->dot_f64(sample->columns + f * sample->limit, column, k);
-	column[k] = product / root;
-	sample->rest[i] = Max(0.0, sample->rest[i] - column[k] * column[k]);
+	ct_model_correlations(space->model, space->kernels,
+						  ct_bulk_record(bulk, sample->rows[f]), pool, records,
+						  rho);
+	space->kernels->dots_f64(sample->columns + f * sample->limit, columns, pool,
+							 k, known);
+	for (size_t i = 0; i < pool; i++)
+	{
+		uint32		row = sample->order[i];
+		double		part = row == f ? root : (rho[i] - known[i]) / root;
+
+		sample->columns[row * sample->limit + k] = part;
+		sample->rest[row] = row == f ? 0.0 :
+			Max(0.0, sample->rest[row] - part * part);
+	}
 }
 
 /*
- * The same for n landmarks at once, which explain() has dealt with for their
- * own rows.
+ * Takes from up to EXPLAIN_BLOCK rows (their places in order from `from` on)
+ * what n landmarks explain, which explain_pool() has dealt with for their own
+ * rows.  Runs in any thread.
  */
 static void
-explain_by_batch(const CtBulk *bulk, Sample *sample, int n,
-				 const uint32 *batch, const double *roots, uint32 i)
+explain_block(const CtBulk *bulk, Sample *sample, int n, const uint32 *batch,
+			  const double *roots, size_t from, size_t nrows)
 {
 	const CtSpace *space = &bulk->index->cover;
-	double	   *column = sample->columns + i * sample->limit;
-	const double *records[BATCH];
+	const double *landmarks[BATCH];
 	const double *columns[BATCH];
-	double		rho[BATCH];
-	double		known[BATCH];
+	const double *records[EXPLAIN_BLOCK];
+	const double *own[EXPLAIN_BLOCK];
+	double		rho[EXPLAIN_BLOCK][BATCH];
+	double		known[EXPLAIN_BLOCK][BATCH];
 
 	for (int t = 0; t < n; t++)
 	{
-		records[t] = ct_bulk_record(bulk, sample->rows[batch[t]]);
+		landmarks[t] = ct_bulk_record(bulk, sample->rows[batch[t]]);
 		columns[t] = sample->columns + batch[t] * sample->limit;
 	}
-	ct_model_correlations(space->model, space->kernels,
-						  ct_bulk_record(bulk, sample->rows[i]), n, records, rho);
-	space->kernels->dots_f64(column, columns, n, sample->k, known);
-	for (int t = 0; t < n; t++)
+	for (size_t i = 0; i < nrows; i++)
 	{
-		size_t		k = sample->k + t;
-		double		product = rho[t] - known[t];
+		uint32		row = sample->order[from + i];
 
-		for (size_t s = sample->k; s < k; s++)
-			product -= column[s] * columns[t][s];
-		column[k] = product / roots[t];
-		sample->rest[i] = Max(0.0, sample->rest[i] - column[k] * column[k]);
+		records[i] = ct_bulk_record(bulk, sample->rows[row]);
+		own[i] = sample->columns + row * sample->limit;
 	}
+	ct_model_correlation_table(space->model, space->kernels, nrows, records, n,
+							   landmarks, rho[0], BATCH);
+	space->kernels->dot_table_f64(own, nrows, columns, n, sample->k, known[0],
+								  BATCH);
+	for (size_t i = 0; i < nrows; i++)
+	{
+		uint32		row = sample->order[from + i];
+		double	   *column = sample->columns + row * sample->limit;
+
+		for (int t = 0; t < n; t++)
+		{
+			size_t		k = sample->k + t;
+			double		product = rho[i][t] - known[i][t];
+
+			for (size_t s = sample->k; s < k; s++)
+				product -= column[s] * columns[t][s];
+			column[k] = product / roots[t];
+			sample->rest[row] = Max(0.0, sample->rest[row] -
+									column[k] * column[k]);
+		}
+	}
+}
+
+/* Puts the rows that may still become landmarks in order; others are dropped. */
+static void
+order_sample(Sample *sample)
+{
+	size_t		kept = 0;
+
+	for (size_t i = 0; i < sample->nopen; i++)
+		if (sample->rest[sample->order[i]] >= GOOD_REST * GOOD_REST)
+			sample->order[kept++] = sample->order[i];
+	sample->nopen = kept;
+	qsort_arg(sample->order, kept, sizeof(uint32), compare_rests, sample->rest);
 }
 
 /*
@@ -206,12 +249,14 @@ explain_by_batch(const CtBulk *bulk, Sample *sample, int n,
 static int
 choose_batch(const CtBulk *bulk, Sample *sample, uint32 *batch, double *roots)
 {
-	size_t		pool = Min(sample->n, POOL);
+	size_t		pool;
 	int			n = 0;
 	double		most;
 
-	qsort_arg(sample->order, sample->n, sizeof(uint32), compare_rests,
-			  sample->rest);
+	order_sample(sample);
+	if (sample->nopen == 0)
+		return 0;
+	pool = Min(sample->nopen, POOL);
 	most = sample->rest[sample->order[0]];
 	while (n < BATCH && sample->k + n < sample->limit)
 	{
@@ -224,9 +269,7 @@ choose_batch(const CtBulk *bulk, Sample *sample, uint32 *batch, double *roots)
 			break;
 		batch[n] = best;
 		roots[n] = sqrt(sample->rest[best]);
-		for (size_t i = 0; i < pool; i++)
-			explain(bulk, sample, sample->k + n, best, roots[n],
-					sample->order[i]);
+		explain_pool(bulk, sample, pool, sample->k + n, best, roots[n]);
 		n++;
 	}
 	return n;
@@ -235,7 +278,9 @@ choose_batch(const CtBulk *bulk, Sample *sample, uint32 *batch, double *roots)
 /*
  * Chooses landmarks for a sample of all rows, each time one of which the others
  * explain least: the pivots of a Cholesky factorization.  Where residual
- * correlation is smooth, few explain everything.
+ * correlation is smooth, few explain everything.  What is left of a row only
+ * becomes less: one that is explained well, or a landmark, is not looked at
+ * again.
  */
 static void
 choose_for_sample(const CtBulk *bulk, Sample *sample, CtLandmarks *landmarks)
@@ -247,9 +292,10 @@ choose_for_sample(const CtBulk *bulk, Sample *sample, CtLandmarks *landmarks)
 	while ((n = choose_batch(bulk, sample, batch, roots)) > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(bulk->nthreads) schedule(static)
-		for (size_t i = POOL; i < sample->n; i++)
-			explain_by_batch(bulk, sample, n, batch, roots, sample->order[i]);
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+		for (size_t i = POOL; i < sample->nopen; i += EXPLAIN_BLOCK)
+			explain_block(bulk, sample, n, batch, roots, i,
+						  Min(EXPLAIN_BLOCK, sample->nopen - i));
 		for (int t = 0; t < n; t++)
 			add_landmark(bulk, landmarks, sample->rows[batch[t]]);
 		sample->k += n;
@@ -342,7 +388,6 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 	LeafFit    *own = &landmarks->leaves[leaf];
 	size_t		first = starts[leaf];
 	int			n = starts[leaf + 1] - first;
-	CtShares   *shares = landmarks->shares + first;
 	CtProjectionChoice choice;
 	size_t		candidates[CT_BASIS_CANDIDATES];
 	int			count = near_landmarks(bulk, landmarks, first, n, work,
@@ -361,11 +406,11 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 		int			promoted[CT_PROMOTED_AT_ONCE];
 		int			more;
 
-		ct_projection_fit(&choice, &own->basis.fit, shares);
+		ct_projection_choose(&choice, &own->basis.fit);
 		if (round == ROUNDS || limit == 0)
 			break;
-		more = ct_projection_unexplained(&choice, shares, limit, work->rests,
-										 promoted);
+		more = ct_projection_unexplained(&choice, &own->basis.fit, limit,
+										 work->rests, promoted);
 		if (more == 0)
 			break;
 		for (int p = 0; p < more; p++)
@@ -376,6 +421,8 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 		own->npromoted += more;
 		count += more;
 	}
+	ct_projection_finish(&choice, &own->basis.fit,
+						 landmarks->shares + first);
 	for (int k = 0; k < own->basis.fit.n; k++)
 		own->basis.rows[k] = candidates[own->basis.fit.chosen[k]];
 }
@@ -477,6 +524,7 @@ sample_landmarks(CtBulk *bulk, CtLandmarks *landmarks)
 		sample.order[i] = i;
 		sample.rest[i] = 1.0;
 	}
+	sample.nopen = sample.n;
 	choose_for_sample(bulk, &sample, landmarks);
 	pfree(sample.rows);
 	pfree(sample.order);

@@ -404,7 +404,8 @@ create_leaf(World *world, int l)
 
 	ct_projection_begin(&choice, &world->space, LEAF_ROWS, rows, work);
 	ct_projection_add(&choice, LANDMARKS, world->rows.landmarks);
-	ct_projection_fit(&choice, fit, shares);
+	ct_projection_choose(&choice, fit);
+	ct_projection_finish(&choice, fit, shares);
 	leaf->n = LEAF_ROWS;
 	leaf->first = l * LEAF_ROWS;
 	leaf->basis = (CtProjection) {l < LEAVES - 1 ? fit->n : 0, fit->inverse, fit->norm};
