@@ -177,6 +177,16 @@ extern void ct_page_init(Page page, CtPageKind kind, uint32 incarnation);
 extern void ct_page_check(CtIndex *index, Page page, BlockNumber block);
 pg_noreturn extern void ct_page_corrupted(CtIndex *index, BlockNumber block,
 										  const char *detail);
+
+/* Where vectors end on the last page of a group. */
+static inline int
+ct_vector_end(const CtIndex *index)
+{
+	return index->vector_offset +
+		(int) (index->vectors_per_group * index->vector_bytes -
+			   (index->group_pages - 1) * index->vector_space);
+}
+
 extern CtPageKind ct_page_kind(Page page);
 extern bool ct_page_has_shape(const CtIndex *index, Page page);
 extern CtPin ct_new_page(CtIndex *index);

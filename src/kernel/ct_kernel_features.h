@@ -247,6 +247,17 @@ combine_f64(const double *weights, size_t n, const double *rows,
 	for (; count - i >= COMBINE_VECTORS * VECTOR_LANES;
 		 i += COMBINE_VECTORS * VECTOR_LANES)
 		combine_tile(weights, n, rows + i, stride, COMBINE_VECTORS, result + i);
+	/* a sum waits for the one before, so several should be under way */
+	if (count - i >= 4 * VECTOR_LANES)
+	{
+		combine_tile(weights, n, rows + i, stride, 4, result + i);
+		i += 4 * VECTOR_LANES;
+	}
+	if (count - i >= 2 * VECTOR_LANES)
+	{
+		combine_tile(weights, n, rows + i, stride, 2, result + i);
+		i += 2 * VECTOR_LANES;
+	}
 	for (; count - i >= VECTOR_LANES; i += VECTOR_LANES)
 		combine_tile(weights, n, rows + i, stride, 1, result + i);
 	if (i < count)

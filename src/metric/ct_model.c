@@ -88,6 +88,9 @@
 /* fewer locations are expanded one by one */
 #define BATCH_LEAST			10
 
+/* features that turn from rows to columns, or back, while they are in cache */
+#define TURN_BLOCK			16
+
 /* columns that a panel is updated with in one pass; they stay in cache */
 #define UPDATE_COLUMNS		32
 
@@ -391,13 +394,15 @@ substitute_records(const CtModel *model, const CtKernelTable *kernels,
 
 	if (n < CT_BATCH)
 		memset(work, 0, m * CT_BATCH * sizeof(double));
-	for (size_t b = 0; b < n; b++)
-		for (size_t i = 0; i < m; i++)
-			work[i * CT_BATCH + b] = features[b * size + i];
+	for (size_t from = 0; from < m; from += TURN_BLOCK)
+		for (size_t b = 0; b < n; b++)
+			for (size_t i = from; i < smaller(from + TURN_BLOCK, m); i++)
+				work[i * CT_BATCH + b] = features[b * size + i];
 	kernels->substitute_batch(ct_model_factor(model), m, work);
-	for (size_t b = 0; b < n; b++)
-		for (size_t i = 0; i < m; i++)
-			features[b * size + i] = work[i * CT_BATCH + b];
+	for (size_t from = 0; from < m; from += TURN_BLOCK)
+		for (size_t b = 0; b < n; b++)
+			for (size_t i = from; i < smaller(from + TURN_BLOCK, m); i++)
+				features[b * size + i] = work[i * CT_BATCH + b];
 }
 
 static double

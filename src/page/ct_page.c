@@ -102,6 +102,21 @@ check_node(CtIndex *index, Page page, BlockNumber block)
 		ct_page_corrupted(index, block, "Height and page kind disagree.");
 }
 
+/* Is there a gap, and is it where the last page of a group of vectors has one? */
+static bool
+may_have_gap(const CtIndex *index, Page page)
+{
+	const CtVectorHeader *header = ct_vector_header(page);
+	int			part = header->nslots > 0 ? 0 : header->nused;
+	int			lower = ((PageHeader) page)->pd_lower;
+
+	if (ct_page_kind(page) != CT_PAGE_VECTOR)
+		return false;
+	if (index->meta.dims == 0 || !ct_page_has_shape(index, page))
+		return lower >= CT_VECTOR_OFFSET && lower < BLCKSZ;
+	return part == index->group_pages - 1 && lower == ct_vector_end(index);
+}
+
 /*
  * Raises an error unless the page is a well-formed page of this index.  Every
  * page that is read passes through here.  Vector pages of another shape are let
@@ -117,7 +132,8 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 		ct_page_corrupted(index, block, "The page is all zeroes.");
 	if (((PageHeader) page)->pd_special != BLCKSZ - sizeof(CtSpecialData) ||
 		((PageHeader) page)->pd_upper != BLCKSZ - sizeof(CtSpecialData) ||
-		((PageHeader) page)->pd_lower != BLCKSZ - sizeof(CtSpecialData))
+		(((PageHeader) page)->pd_lower != BLCKSZ - sizeof(CtSpecialData) &&
+		 !may_have_gap(index, page)))
 		ct_page_corrupted(index, block, "The page header is not that of covertree.");
 	special = ct_special(page);
 	if (special->page_id != CT_PAGE_ID)
@@ -409,7 +425,7 @@ ct_block_count_locked(CtIndex *index)
 
 /*
  * Prepares an empty page.  Data between pd_lower and pd_upper would not be
- * logged, so the page has no such gap.
+ * logged, so the page has no such gap, unless it gets one (ct_vector.c).
  */
 void
 ct_page_init(Page page, CtPageKind kind, uint32 incarnation)

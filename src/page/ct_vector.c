@@ -106,11 +106,16 @@ stored_form(CtIndex *index, const double *point)
 	return (const char *) stored;
 }
 
-/* Prepares a page as this part of a group without vectors. */
+/*
+ * Prepares a page as this part of a group without vectors.  What is left behind
+ * the last one is a gap that need not be logged.
+ */
 static void
 init_part(const CtIndex *index, Page page, int part, uint32 incarnation)
 {
 	ct_page_init(page, CT_PAGE_VECTOR, incarnation);
+	if (part == index->group_pages - 1)
+		((PageHeader) page)->pd_lower = ct_vector_end(index);
 	ct_special(page)->shape = index->meta.shape;
 	ct_vector_header(page)->vector_bytes = index->vector_bytes;
 	if (part == 0)
