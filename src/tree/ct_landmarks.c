@@ -25,6 +25,8 @@
 #include <math.h>
 #include <omp.h>
 
+#include "utils/float.h"
+
 #include "ct_bulk.h"
 #include "ct_point.h"
 
@@ -308,28 +310,59 @@ typedef struct Workplace
 	double	   *projection;		/* for ct_projection_begin() */
 	const double **rows;		/* of a leaf: records */
 	double	   *rests;			/* likewise */
-	double	   *dist;			/* of all landmarks */
-	size_t		size;			/* room for them */
-	double		place[CT_MAX_DIMS];
+	size_t		size;			/* room for so many landmarks in: */
+	double	   *dist;			/* of all, or those around a leaf, */
+	size_t		naround;		/* how many these are, */
+	size_t	   *around;			/* their rows, */
+	double	   *places;			/* and places, by column */
+	double		probes[PROBES][CT_MAX_DIMS];	/* places of a leaf's rows */
 } Workplace;
 
-/* The NEAREST landmarks nearest in space to a record, or all; returns how many. */
+/* The NEAREST of n landmarks nearest to a place, or all; returns how many. */
 static int
-nearest_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
-				  const double *record, Workplace *work, size_t *nearest)
+nearest_landmarks(const CtSpace *space, const double *place, size_t n,
+				  const size_t *rows, const double *places, size_t stride,
+				  double *dist, double *best, size_t *nearest)
 {
-	const CtSpace *space = &bulk->index->space;
-	double		best[NEAREST];
 	int			found = 0;
 
-	place_of(space->model, record, work->place, 1);
-	space->kernels->l2_columns_f64(work->place, landmarks->places,
-								   landmarks->size, landmarks->n,
-								   space->model->dims, work->dist);
-	for (size_t i = 0; i < landmarks->n; i++)
-		found = ct_keep_nearest(best, nearest, found, NEAREST, work->dist[i],
-								landmarks->rows[i]);
+	space->kernels->l2_columns_f64(place, places, stride, n,
+								   space->model->dims, dist);
+	for (size_t i = 0; i < n; i++)
+		found = ct_keep_nearest(best, nearest, found, NEAREST, dist[i], rows[i]);
 	return found;
+}
+
+/*
+ * Puts the landmarks, in their order, among which are the NEAREST of each of
+ * some places that are at most `radius` from the first one: these are within
+ * their distance T of the first place, hence within T + radius of any, as are
+ * the nearest of that, which are within T + 2 radius of the first.
+ */
+static void
+find_around(const CtSpace *space, const CtLandmarks *landmarks,
+			const double *place, double radius, Workplace *work)
+{
+	double		best[NEAREST];
+	size_t		nearest[NEAREST];
+	int			found = nearest_landmarks(space, place, landmarks->n,
+										  landmarks->rows, landmarks->places,
+										  landmarks->size, work->dist, best,
+										  nearest);
+	double		limit = found < NEAREST ? get_float8_infinity() :
+		(best[NEAREST - 1] + 2.0 * radius) * (1.0 + 1e-9);
+
+	work->naround = 0;
+	for (size_t i = 0; i < landmarks->n; i++)
+	{
+		if (work->dist[i] > limit)
+			continue;
+		work->around[work->naround] = landmarks->rows[i];
+		for (size_t j = 0; j < space->model->dims; j++)
+			work->places[j * work->size + work->naround] =
+				landmarks->places[j * landmarks->size + i];
+		work->naround++;
+	}
 }
 
 /*
@@ -341,16 +374,30 @@ static int
 near_landmarks(const CtBulk *bulk, const CtLandmarks *landmarks,
 			   size_t first, int n, Workplace *work, size_t *candidates)
 {
+	const CtSpace *space = &bulk->index->space;
+	double		radius = 0.0;
 	int			probes = Min(n, PROBES);
 	int			count = 0;
 
 	for (int probe = 0; probe < probes; probe++)
 	{
-		size_t		near[NEAREST];
 		size_t		row = first + (size_t) probe * n / probes;
-		int			found = nearest_landmarks(bulk, landmarks,
-											  ct_bulk_record(bulk, row), work,
-											  near);
+
+		place_of(space->model, ct_bulk_record(bulk, row), work->probes[probe],
+				 1);
+		radius = Max(radius, space->kernels->l2_f64(work->probes[0],
+													work->probes[probe],
+													space->model->dims));
+	}
+	find_around(space, landmarks, work->probes[0], radius, work);
+	for (int probe = 0; probe < probes; probe++)
+	{
+		double		best[NEAREST];
+		size_t		near[NEAREST];
+		int			found = nearest_landmarks(space, work->probes[probe],
+											  work->naround, work->around,
+											  work->places, work->size,
+											  work->dist, best, near);
 
 		for (int i = 0; i < found; i++)
 		{
@@ -443,6 +490,16 @@ make_workplaces(const CtBulk *bulk, const CtLandmarks *landmarks, int rows)
 	return work;
 }
 
+static void
+free_landmark_work(Workplace *work)
+{
+	if (work->size == 0)
+		return;
+	pfree(work->dist);
+	pfree(work->around);
+	pfree(work->places);
+}
+
 /* There may be landmarks now that the workplaces have no room for. */
 static void
 fit_workplaces(const CtBulk *bulk, const CtLandmarks *landmarks,
@@ -450,11 +507,15 @@ fit_workplaces(const CtBulk *bulk, const CtLandmarks *landmarks,
 {
 	for (int t = 0; t < bulk->nthreads && work[t].size < landmarks->size; t++)
 	{
-		if (work[t].dist)
-			pfree(work[t].dist);
+		free_landmark_work(&work[t]);
 		work[t].size = landmarks->size;
 		work[t].dist = MemoryContextAllocHuge(bulk->context, sizeof(double) *
 											  work[t].size);
+		work[t].around = MemoryContextAllocHuge(bulk->context, sizeof(size_t) *
+												work[t].size);
+		work[t].places = MemoryContextAllocHuge(bulk->context, sizeof(double) *
+												work[t].size *
+												bulk->index->meta.dims);
 	}
 }
 
@@ -464,7 +525,7 @@ free_workplaces(const CtBulk *bulk, Workplace *work)
 	for (int t = 0; t < bulk->nthreads; t++)
 	{
 		pfree(work[t].projection);
-		pfree(work[t].dist);
+		free_landmark_work(&work[t]);
 		pfree(work[t].rows);
 		pfree(work[t].rests);
 	}
