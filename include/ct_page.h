@@ -204,9 +204,9 @@ extern bool ct_shape_is_current(CtIndex *index);
 extern CtEdit *ct_edit_begin(CtIndex *index);
 extern Page ct_edit_page(CtEdit *edit, CtPin pin, bool whole);
 extern void ct_edit_commit(CtEdit *edit);
-extern BlockNumber ct_append_page(CtIndex *index, const PGAlignedBlock *page);
+extern BlockNumber ct_append_page(CtIndex *index, PGAlignedBlock *page);
 extern BlockNumber ct_append_pages(CtIndex *index, int n,
-								   const PGAlignedBlock *images);
+								   PGAlignedBlock *images);
 extern void ct_log_pages(Relation rel, BlockNumber from, BlockNumber to);
 extern void ct_log_build(CtIndex *index, BlockNumber logged);
 

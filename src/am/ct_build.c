@@ -285,7 +285,7 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 		MemoryContext old = MemoryContextSwitchTo(state.context);
 
 		/* no page that a residual or a plain build has written changes any more */
-		if (parallel && !state.index->coded)
+		if (parallel && RelationNeedsWAL(rel) && !state.index->coded)
 		{
 			state.index->page_written = ct_parallel_page_written;
 			state.index->page_written_arg = parallel;

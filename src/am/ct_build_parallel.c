@@ -14,7 +14,8 @@
  * comes first in any process.
  *
  * When the table has been read workers end, but for one, which logs pages that
- * the leader has written while the leader writes others.
+ * the leader has written while the leader writes others.  When all are written
+ * both log what is left.
  *
  * IDENTIFICATION
  *	  src/am/ct_build_parallel.c
@@ -30,6 +31,7 @@
 #include "executor/instrument.h"
 #include "pgstat.h"
 #include "port/atomics.h"
+#include "storage/bufmgr.h"
 #include "storage/condition_variable.h"
 #include "storage/sharedfileset.h"
 #include "tcop/tcopprot.h"
@@ -55,6 +57,9 @@
 #define LOG_BATCH		512
 #define LOG_FIRST		128
 
+/* pages that a process takes upon itself to log at a time */
+#define LOG_SHARE		128
+
 /* share of maintenance_work_mem for reading the files of all processes */
 #define MERGE_SHARE		16
 
@@ -77,10 +82,11 @@ typedef struct BuildShared
 	pg_atomic_uint64 seen;
 	SharedFileSet files;
 
-	ConditionVariable changed;	/* any of these four */
+	ConditionVariable changed;	/* any of the next three */
 	pg_atomic_uint32 nread;		/* processes that have read their share */
 	pg_atomic_uint32 written;	/* pages up to this one will not change */
 	pg_atomic_uint32 complete;	/* written no longer grows */
+	pg_atomic_uint32 logged;	/* pages up to this one are logged, or being so */
 	Outcome		outcomes[FLEXIBLE_ARRAY_MEMBER];	/* leader, workers */
 } BuildShared;
 
@@ -178,32 +184,46 @@ participate(BuildShared *shared, ParallelTableScanDesc scan, Relation heap,
 }
 
 /*
+ * Logs some pages that are written, and that no other process logs.  False: there
+ * are none.
+ */
+static bool
+log_share(BuildShared *shared, Relation rel)
+{
+	uint32		from = pg_atomic_read_u32(&shared->logged);
+	uint32		to;
+
+	do
+	{
+		uint32		written = pg_atomic_read_u32(&shared->written);
+
+		if (from >= written)
+			return false;
+		to = Min(from + LOG_SHARE, written);
+	} while (!pg_atomic_compare_exchange_u32(&shared->logged, &from, to));
+	ct_log_pages(rel, from, to);
+	return true;
+}
+
+/*
  * Logs pages as soon as they are written, many at a time, until there are no
- * more to come.  Those that may change in the end (metapage and root) and what
- * is written last are left to the leader.
+ * more to come.  Those that may change in the end (metapage and root) are left
+ * to the leader.
  */
 static void
 log_pages(BuildShared *shared, Relation rel)
 {
-	BlockNumber logged = CT_ROOT_BLOCK + 1;
-
 	for (;;)
 	{
 		bool		complete = pg_atomic_read_u32(&shared->complete) != 0;
-		BlockNumber written;
 
 		pg_read_barrier();
-		written = pg_atomic_read_u32(&shared->written);
-		if (written > logged)
-		{
-			ct_log_pages(rel, logged, written);
-			logged = written;
-		}
-		else if (complete)
+		if (log_share(shared, rel))
+			continue;
+		if (complete)
 			break;
-		else
-			ConditionVariableSleep(&shared->changed,
-								   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
+		ConditionVariableSleep(&shared->changed,
+							   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
 	}
 	ConditionVariableCancelSleep();
 }
@@ -302,6 +322,7 @@ make_context(Relation heap, Relation rel, bool concurrent, bool log,
 	pg_atomic_init_u32(&shared->nread, 0);
 	pg_atomic_init_u32(&shared->written, 0);
 	pg_atomic_init_u32(&shared->complete, 0);
+	pg_atomic_init_u32(&shared->logged, CT_ROOT_BLOCK + 1);
 
 	/* from the first block on, so that every process gets rising ones */
 	scan = allocate(context, KEY_SCAN, scan_bytes);
@@ -458,16 +479,24 @@ ct_parallel_page_written(void *arg, BlockNumber block)
 }
 
 /*
- * Tells that there are no more pages to come, so that workers end.  Returns up
- * to which page they have logged, or will log, all but metapage and root.
+ * Tells that there are no more pages to come, so that workers end, and logs what
+ * is left together with the first of them.  Returns up to which page all but
+ * metapage and root have been logged, or will be before the workers end.
  */
 BlockNumber
 ct_parallel_complete(CtParallelBuild *build)
 {
+	BuildShared *shared = build->shared;
+	BlockNumber npages = RelationGetNumberOfBlocks(build->rel);
+
+	if (shared->log)
+		pg_atomic_write_u32(&shared->written, npages);
 	pg_write_barrier();
-	pg_atomic_write_u32(&build->shared->complete, 1);
-	ConditionVariableBroadcast(&build->shared->changed);
-	return pg_atomic_read_u32(&build->shared->written);
+	pg_atomic_write_u32(&shared->complete, 1);
+	ConditionVariableBroadcast(&shared->changed);
+	while (log_share(shared, build->rel))
+		CHECK_FOR_INTERRUPTS();
+	return npages;
 }
 
 /* Waits for the workers to end.  If they fail, so does this. */

@@ -16,6 +16,7 @@
 #include "access/generic_xlog.h"
 #include "access/xloginsert.h"
 #include "storage/bufmgr.h"
+#include "storage/smgr.h"
 #include "utils/rel.h"
 
 #include "ct_page.h"
@@ -98,23 +99,46 @@ ct_edit_commit(CtEdit *edit)
 }
 
 /*
+ * Writes a page to the end of the file.  It comes to the server's buffers when
+ * another process logs it: finding it a buffer, and the memory behind that, is
+ * most of the work of adding a page.  Nothing is lost if a checkpoint comes
+ * first, for what is logged is written again.
+ */
+static void
+extend_file(CtIndex *index, BlockNumber block, PGAlignedBlock *page)
+{
+	PageSetChecksumInplace((Page) page->data, block);
+	smgrextend(RelationGetSmgr(index->rel), MAIN_FORKNUM, block, page->data,
+			   false);
+}
+
+/*
  * Adds a page to an index that is being built, and returns its number.  No
  * other backend adds pages to it meanwhile, and the page will not change.
  */
 BlockNumber
-ct_append_page(CtIndex *index, const PGAlignedBlock *page)
+ct_append_page(CtIndex *index, PGAlignedBlock *page)
 {
-	CtPin		pin = ct_new_page(index);
-	BlockNumber block = ct_pin_block(pin);
+	BlockNumber block;
 
 	Assert(index->unlogged_build);
-	START_CRIT_SECTION();
-	memcpy(ct_pin_page(pin), page, BLCKSZ);
-	MarkBufferDirty(pin);
-	END_CRIT_SECTION();
-	ct_unpin(pin);
 	if (index->page_written)
+	{
+		block = RelationGetNumberOfBlocks(index->rel);
+		extend_file(index, block, page);
 		index->page_written(index->page_written_arg, block);
+	}
+	else
+	{
+		CtPin		pin = ct_new_page(index);
+
+		block = ct_pin_block(pin);
+		START_CRIT_SECTION();
+		memcpy(ct_pin_page(pin), page, BLCKSZ);
+		MarkBufferDirty(pin);
+		END_CRIT_SECTION();
+		ct_unpin(pin);
+	}
 	return block;
 }
 
@@ -123,7 +147,7 @@ ct_append_page(CtIndex *index, const PGAlignedBlock *page)
  * follow it.
  */
 BlockNumber
-ct_append_pages(CtIndex *index, int n, const PGAlignedBlock *images)
+ct_append_pages(CtIndex *index, int n, PGAlignedBlock *images)
 {
 	BlockNumber first = ct_append_page(index, &images[0]);
 
