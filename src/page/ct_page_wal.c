@@ -101,15 +101,16 @@ ct_edit_commit(CtEdit *edit)
 /*
  * Writes a page to the end of the file.  It comes to the server's buffers when
  * another process logs it: finding it a buffer, and the memory behind that, is
- * most of the work of adding a page.  Nothing is lost if a checkpoint comes
- * first, for what is logged is written again.
+ * much of the work of adding a page.  Logging leaves the buffer dirty, so that
+ * checkpoints write it again and see to it that it is on disk; nobody has to
+ * before that.
  */
 static void
 extend_file(CtIndex *index, BlockNumber block, PGAlignedBlock *page)
 {
 	PageSetChecksumInplace((Page) page->data, block);
 	smgrextend(RelationGetSmgr(index->rel), MAIN_FORKNUM, block, page->data,
-			   false);
+			   true);
 }
 
 /*
