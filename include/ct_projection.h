@@ -74,7 +74,7 @@ typedef struct CtProjectionChoice
 	double	   *columns;
 	double	   *residuals;
 	double		squares[CT_BASIS_CANDIDATES];	/* sums of cross squared */
-	double		roots[CT_BASIS_SIZE];	/* diagonal of the chosen ones' factor */
+	double		roots[CT_BASIS_SIZE];	/* diagonal of the factor */
 } CtProjectionChoice;
 
 /*
@@ -96,9 +96,10 @@ extern void ct_projection_finish(const CtProjectionChoice *choice,
 								 CtProjectionFit *fit, CtShares *shares);
 
 /*
- * Rows that what is chosen explains badly and that may become pivots: the worst first,
- * but none that is correlated with one before it.  Fills rows (numbers of at
- * most limit) and returns how many they are.  work has room for nrows doubles.
+ * Rows that what is chosen explains badly and that may become pivots: the
+ * worst first, but none that is correlated with one before it.  Fills rows
+ * (numbers of at most limit) and returns how many they are.  work has room for
+ * nrows doubles.
  */
 #define CT_PROMOTED_AT_ONCE	16
 

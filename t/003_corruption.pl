@@ -63,6 +63,7 @@ my @cases = (
 	{ name => 'res_vector_slots', kind => VECTOR, at => CONTENT, bytes => pack('S', 0xffff) },
 	{ name => 'res_vector_bytes', kind => VECTOR, at => CONTENT + 4, bytes => pack('L', 16) },
 	{ name => 'res_vector_shape', kind => VECTOR, at => SPECIAL + 8, bytes => pack('L', 7) },
+	{ name => 'res_vector_gap', kind => VECTOR, at => 12, bytes => pack('S', 200) },
 	{ name => 'res_vector_zero', kind => VECTOR, at => 0, bytes => "\0" x BLCKSZ });
 
 # Damage of unknown consequence: any answer or error but a crash or a hang.

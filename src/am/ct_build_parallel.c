@@ -86,7 +86,7 @@ typedef struct BuildShared
 	pg_atomic_uint32 nread;		/* processes that have read their share */
 	pg_atomic_uint32 written;	/* pages up to this one will not change */
 	pg_atomic_uint32 complete;	/* written no longer grows */
-	pg_atomic_uint32 logged;	/* pages up to this one are logged, or being so */
+	pg_atomic_uint32 logged;	/* pages up to this one have a logger */
 	Outcome		outcomes[FLEXIBLE_ARRAY_MEMBER];	/* leader, workers */
 } BuildShared;
 
