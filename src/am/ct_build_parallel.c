@@ -208,16 +208,24 @@ log_share(BuildShared *shared, Relation rel)
 /*
  * Logs pages as soon as they are written, many at a time, until there are no
  * more to come.  Those that may change in the end (metapage and root) are left
- * to the leader.
+ * to the leader.  Once there is a page, the rows have left the temporary files:
+ * these are deleted here, where the leader need not wait for it.
  */
 static void
 log_pages(BuildShared *shared, Relation rel)
 {
+	bool		deleted = false;
+
 	for (;;)
 	{
 		bool		complete = pg_atomic_read_u32(&shared->complete) != 0;
 
 		pg_read_barrier();
+		if (!deleted && pg_atomic_read_u32(&shared->written) > 0)
+		{
+			SharedFileSetDeleteAll(&shared->files);
+			deleted = true;
+		}
 		if (log_share(shared, rel))
 			continue;
 		if (complete)
