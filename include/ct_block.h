@@ -95,7 +95,7 @@ typedef struct CtBlockPoint
 	int			nfound;
 	CtNeighbour *found;			/* heap, the worst one first */
 	double		cut;			/* rows with less correlation are not wanted */
-	const float *rho;			/* saved correlations with landmarks, or NULL */
+	float	   *rho;			/* saved correlations with landmarks, or NULL */
 	CtCandidates candidates;
 } CtBlockPoint;
 

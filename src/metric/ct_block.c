@@ -80,6 +80,9 @@
 /* columns of coordinates are multiples of this */
 #define COLUMN_UNIT			8
 
+/* floats of a cache line */
+#define LINE_FLOATS			16
+
 /* most dimensions of a point */
 #define MAX_DIMS			2000
 
@@ -88,7 +91,7 @@
 
 /* candidates of a point that there is room for */
 #define ROOM_FOR_NEIGHBOUR	4
-#define ROOM_BESIDES		512
+#define ROOM_BESIDES		256
 
 /* and how many of them are evaluated first */
 #define BEST_OF(k)			((k) + (k) / 8 + 8)
@@ -367,20 +370,52 @@ correlate_all(const CtBlockRows *rows, const CtBlock *block,
 							rows->nlandmarks - from : LANDMARK_BATCH);
 }
 
-/* Saves the correlations of point b, if there is a place. */
+/*
+ * Moves the correlations of points with landmarks between the work area, where
+ * those of a landmark are together, and the points' own places, a cache line of
+ * these at a time.
+ */
 static void
-save_correlations(const CtBlockRows *rows, CtBlock *block, int b,
-				  const CtBlockWork *work)
+move_correlations(const CtBlockRows *rows, int n, const int *points,
+				  float *const *places, bool save, CtBlockWork *work)
 {
-	size_t		place = __atomic_fetch_add(&rows->saved->taken, 1,
-										   __ATOMIC_RELAXED);
-	float	   *rho = rows->saved->memory + place * rows->nlandmarks;
+	for (size_t first = 0; first < rows->nlandmarks; first += LINE_FLOATS)
+		for (int i = 0; i < n; i++)
+		{
+			float	   *place = places[i] + first;
+			float	   *rho = work->rho + first * CT_BLOCK + points[i];
+			size_t		left = rows->nlandmarks - first;
 
-	if (place >= rows->saved->room)
-		return;
-	for (size_t l = 0; l < rows->nlandmarks; l++)
-		rho[l] = work->rho[l * CT_BLOCK + b];
-	block->points[b]->rho = rho;
+			for (size_t l = 0; l < LINE_FLOATS && l < left; l++)
+				if (save)
+					place[l] = rho[l * CT_BLOCK];
+				else
+					rho[l * CT_BLOCK] = place[l];
+		}
+}
+
+/* Saves the correlations of points that are not complete, if there are places. */
+static void
+save_correlations(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
+{
+	int			points[CT_BLOCK];
+	float	   *places[CT_BLOCK];
+	int			n = 0;
+
+	for (int b = 0; b < block->n; b++)
+	{
+		size_t		place;
+
+		if (is_complete(block->points[b]))
+			continue;
+		place = __atomic_fetch_add(&rows->saved->taken, 1, __ATOMIC_RELAXED);
+		if (place >= rows->saved->room)
+			break;
+		points[n] = b;
+		places[n] = rows->saved->memory + place * rows->nlandmarks;
+		block->points[b]->rho = places[n++];
+	}
+	move_correlations(rows, n, points, places, true, work);
 }
 
 /* Fetches what all points of a block have saved; false if one has not. */
@@ -388,17 +423,17 @@ static bool
 fetch_correlations(const CtBlockRows *rows, const CtBlock *block,
 				   CtBlockWork *work)
 {
-	const float *rho[CT_BLOCK];
+	int			points[CT_BLOCK];
+	float	   *places[CT_BLOCK];
 
 	for (int b = 0; b < CT_BLOCK; b++)
 	{
-		rho[b] = block->points[b < block->n ? b : 0]->rho;
-		if (rho[b] == NULL)
+		points[b] = b;
+		places[b] = block->points[b < block->n ? b : 0]->rho;
+		if (places[b] == NULL)
 			return false;
 	}
-	for (size_t l = 0; l < rows->nlandmarks; l++)
-		for (int b = 0; b < CT_BLOCK; b++)
-			work->rho[l * CT_BLOCK + b] = rho[b][l];
+	move_correlations(rows, CT_BLOCK, points, places, false, work);
 	return true;
 }
 
@@ -662,11 +697,8 @@ ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
 		bound_leaf(rows, block, &rows->leaves[l], all & ~work->near[l],
 				   collect_rows, work);
 	for (int b = 0; b < block->n; b++)
-	{
 		narrow_candidates(rows, block, b, work);
-		if (!is_complete(block->points[b]))
-			save_correlations(rows, block, b, work);
-	}
+	save_correlations(rows, block, work);
 }
 
 /* -------- pairs -------- */

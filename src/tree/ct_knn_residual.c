@@ -41,6 +41,9 @@
 
 #define ROUNDS				3
 
+/* one query in so many may be bounded again without new products */
+#define SAVED_SHARE			3
+
 /* rows of leaves near a query that are bounded first, for each neighbour */
 #define NEAR_ROWS			1.5
 
@@ -350,7 +353,7 @@ create_saved(Engine *engine)
 	saved->room = 0;
 	if (bytes > 0 && used < engine->slab_limit)
 		saved->room = Min((engine->slab_limit - used) / bytes,
-						  engine->group.size);
+						  engine->group.size / SAVED_SHARE);
 	saved->memory = ct_allocate(engine->slab.context, Max(saved->room, 1),
 								bytes);
 	engine->rows.saved = saved;

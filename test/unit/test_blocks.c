@@ -339,7 +339,7 @@ check_kernels(const CtKernelTable *kernels)
 #define DIMS		2
 #define POINTS		50
 #define MAX_K		(ROWS + 1)
-#define LEAST_ROOM	512			/* what ct_block_room() gives at least */
+#define LEAST_ROOM	256			/* what ct_block_room() gives at least */
 
 typedef struct World
 {
