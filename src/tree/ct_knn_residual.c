@@ -41,8 +41,8 @@
 
 #define ROUNDS				3
 
-/* one query in so many may be bounded again without new products */
-#define SAVED_SHARE			3
+/* one query in so many may have to be bounded again, as it seems at first */
+#define SAVED_SHARE			2
 
 /* rows of leaves near a query that are bounded first, for each neighbour */
 #define NEAR_ROWS			1.5
