@@ -85,6 +85,8 @@ typedef struct CtKnn
 	/* private to ct_knn.c and ct_knn_copy.c */
 	double		worked;			/* seconds of the main thread in parallel regions, */
 	double		waited;			/* and at their ends */
+	instr_time	begun;			/* when there were threads, */
+	long		preempted;		/* and how often it had lost its processor */
 	CtSearch   *search;			/* for ct_knn_one_by_one(), or NULL */
 	int			restarts;
 	CtKnnRow   *nulls;			/* rows without a point, by TID, or NULL */

@@ -10,6 +10,8 @@
  */
 #include "ct_compat.h"
 
+#include <sys/resource.h>
+
 #include "utils/memutils.h"
 
 #include "ct_knn.h"
@@ -19,6 +21,10 @@
 
 /* seconds that the main thread has waited before it thinks about it */
 #define PATIENCE	0.005
+
+/* what is usual of a machine that has nothing else to do */
+#define PREEMPTIONS	4
+#define PREEMPTIONS_A_SECOND	50
 
 /* -------- rows without a point -------- */
 
@@ -166,6 +172,19 @@ ct_knn_own_threads(void)
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 }
 
+/* How often has this thread lost its processor to another? */
+static long
+times_preempted(void)
+{
+#ifdef RUSAGE_THREAD
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_THREAD, &usage) == 0)
+		return usage.ru_nivcsw;
+#endif
+	return 0;
+}
+
 /* Starts the threads. */
 void
 ct_knn_start_threads(CtKnn *knn)
@@ -174,28 +193,35 @@ ct_knn_start_threads(CtKnn *knn)
 		return;
 	ct_knn_own_threads();
 	ct_threads_start(knn->nthreads);
+	INSTR_TIME_SET_CURRENT(knn->begun);
+	knn->preempted = times_preempted();
 }
 
 /*
  * Tells that a parallel region is over, in which the main thread did its share
- * from begun to done.  Where it waits for others longer than it works, the
- * machine has no processor for them: it hands out time by milliseconds, and may
- * do that at the end of each of hundreds of regions.  The rest of the search does
- * without them then.
+ * from begun to done.  Where it waits for others longer than it works, or often
+ * loses its processor, the machine has none to spare: it hands out time by
+ * milliseconds, and may do that in each of hundreds of regions.  The rest of the
+ * search does without other threads then.
  */
 void
 ct_knn_region_done(CtKnn *knn, instr_time begun, instr_time done)
 {
 	instr_time	now;
+	instr_time	elapsed;
 
 	if (knn->nthreads == 1)
 		return;
 	INSTR_TIME_SET_CURRENT(now);
+	elapsed = now;
+	INSTR_TIME_SUBTRACT(elapsed, knn->begun);
 	INSTR_TIME_SUBTRACT(now, done);
 	INSTR_TIME_SUBTRACT(done, begun);
 	knn->waited += INSTR_TIME_GET_DOUBLE(now);
 	knn->worked += INSTR_TIME_GET_DOUBLE(done);
-	if (knn->waited > PATIENCE + knn->worked / 4)
+	if (knn->waited > PATIENCE + knn->worked / 4 ||
+		times_preempted() - knn->preempted >
+		PREEMPTIONS + INSTR_TIME_GET_DOUBLE(elapsed) * PREEMPTIONS_A_SECOND)
 		knn->nthreads = 1;
 }
 
