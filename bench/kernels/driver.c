@@ -65,6 +65,10 @@ static uint32_t ranks[4096] __attribute__((aligned(64)));
 static uint32_t quads[4096] __attribute__((aligned(64)));
 static uint8_t queries[CT_BLOCK];
 static const double *vectors[64];
+static const double *packs[8];
+static const float *rho[CT_BLOCK_BASIS];
+static CtBlockQueries block;
+static CtCandidate candidates[CT_BLOCK_WIDE + CT_OFFER_BESIDES];
 static volatile double sink;
 
 static void
@@ -151,6 +155,45 @@ run_block_reach(const CtKernelTable *t, const Case *c)
 	CtBlockReach reach = {quads, c->dim / 4, CT_BLOCK, queries, f32, fquery, sums, chosen};
 
 	t->block_reach(&reach, (const uint8_t *) bytes, f32 + CT_BLOCK, c->n);
+}
+
+static void
+run_block_products(const CtKernelTable *t, const Case *c)
+{
+	t->block_products(vectors, 24, packs, c->n, c->dim, out);
+}
+
+static void
+run_block_shares(const CtKernelTable *t, const Case *c)
+{
+	t->block_shares(f32, c->n, rho, block.shares, fout);
+}
+
+static void
+run_block_weigh(const CtKernelTable *t, const Case *c)
+{
+	static const CtBlockBasis basis = {1e-4f, 1e-6f, 1e-5f, 1e-5f, 0.1f, 1e-5f, 1e-6f, 0.5f};
+
+	(void) c;
+	sink = (double) t->block_weigh(&basis, &block);
+}
+
+static void
+run_block_survivors(const CtKernelTable *t, const Case *c)
+{
+	sink = (double) t->block_survivors(&block, queries, c->n, bytes, CT_BLOCK_WIDE, fquery, CT_BLOCK_WIDE,
+									   c->dim, fquery + CT_BLOCK_BASIS, fout);
+}
+
+/* one row in seven is kept */
+static void
+run_block_offer(const CtKernelTable *t, const Case *c)
+{
+	static const CtBlockOffer offer = {0.1f, 0.1f, 1.0f, 0.0f, 0.0f, 0, UINT64_MAX};
+	bool		left_out;
+
+	(void) c;
+	sink = (double) t->block_offer(&offer, f32, fquery, out, candidates, &left_out);
 }
 
 static void
@@ -260,6 +303,13 @@ static const Case cases[] = {
 	{"block_boxes/16", "query and dimension", CT_BLOCK, 16, CT_BLOCK * 16, run_block_boxes},
 	{"block_codes/64", "query and coordinate", CT_CODE_LANES, 64, CT_CODE_LANES * 64, run_block_codes},
 	{"block_reach/64", "query, row and code", 96, 64, CT_BLOCK * 96 * 64, run_block_reach},
+	{"block_products/8", PRODUCT, 8, 512, 24 * 8 * CT_PACK * 512, run_block_products},
+	{"block_products/1", PRODUCT, 1, 512, 24 * CT_PACK * 512, run_block_products},
+	{"block_shares/32", PRODUCT, 32, 32, CT_BLOCK * 32 * 33 / 2, run_block_shares},
+	{"block_weigh", "query", CT_BLOCK, 1, CT_BLOCK, run_block_weigh},
+	{"block_survivors/64", "query, row and share", 64, 32, 64 * CT_BLOCK_WIDE * 32, run_block_survivors},
+	{"block_survivors/16", "query, row and share", 16, 32, 16 * CT_BLOCK_WIDE * 32, run_block_survivors},
+	{"block_offer", "row", CT_BLOCK_WIDE, 1, CT_BLOCK_WIDE, run_block_offer},
 	{"grouped_product/40", PRODUCT, 40, 40, 40 * 41 / 2, run_grouped_product},
 	{"dot_f64/512", PRODUCT, 1, 512, 512, run_dot_f64},
 	{"dots_f64/512", PRODUCT, 16, 512, 16 * 512, run_dots_f64},
@@ -309,6 +359,18 @@ fill(size_t m)
 		lengthscale[i] = 1.0;
 	for (size_t i = 0; i < 64; i++)
 		vectors[i] = f64 + i * 520;
+	for (size_t i = 0; i < 8; i++)
+		packs[i] = factor + i * CT_PACK * 512;
+	for (size_t i = 0; i < CT_BLOCK_BASIS; i++)
+		rho[i] = f32 + 2048 + i * CT_BLOCK;
+	for (size_t i = 0; i < CT_BLOCK_BASIS * CT_BLOCK; i++)
+		block.shares[i] = (float) number();
+	for (size_t i = 0; i < CT_BLOCK; i++)
+	{
+		block.squares[i] = (float) number();
+		block.slack[i] = 1e-5f;
+		block.cuts[i] = block.rests[i] = block.needed[i] = (float) number();
+	}
 }
 
 /* boxes: upper limits above the lower ones */
@@ -398,6 +460,7 @@ trace_case(const CtKernelTable *table, const Case *c)
 	pid_t		child = fork();
 	unsigned   *count = calloc(MAX_CODE, sizeof(unsigned));
 	int			status;
+	unsigned long long last = 0;
 	struct user_regs_struct regs;
 
 	if (child == 0)
@@ -422,8 +485,10 @@ trace_case(const CtKernelTable *table, const Case *c)
 			break;
 		if (regs.rip == (uintptr_t) trace_end)
 			break;
-		if (regs.rip >= 0x400000 && regs.rip < 0x400000 + MAX_CODE)
+		/* a repeated instruction stops once for each time, but is one */
+		if (regs.rip >= 0x400000 && regs.rip < 0x400000 + MAX_CODE && regs.rip != last)
 			count[regs.rip - 0x400000]++;
+		last = regs.rip;
 	}
 	kill(child, SIGKILL);
 	waitpid(child, &status, 0);
