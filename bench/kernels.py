@@ -40,16 +40,17 @@ GOLDEN_COVE = {
     "load": ("ABC", 1, "AB", 1), "store": ("ST", 1, "S", 1), "scalar": ("0156x", 1, "", 0), "branch": ("06", 1, "", 0),
     "mul": ("01", 1, "05", 1), "add": ("15", 1, "05", 1), "logic": ("015", 1, "05", 1), "shuffle": ("15", 1, "5", 1),
     "lane": ("5", 1, "5", 1), "mask": ("5", 1, "5", 1), "kmask": ("05", 1, "05", 1), "shift": ("01", 1, "0", 1),
-    "root": ("0", 12, "0", 24), "quotient": ("0", 8, "0", 16),
+    "root": ("0", 12, "0", 24), "root of floats": ("0", 6, "0", 12), "quotient": ("0", 8, "0", 16),
 }
 ZEN4 = {
     "load": ("AB", 1, "AB", 2), "store": ("S", 1, "S", 2), "scalar": ("wxyz", 1, "", 0), "branch": ("wz", 1, "", 0),
     "mul": ("01", 1, "01", 2), "add": ("23", 1, "23", 2), "logic": ("0123", 1, "0123", 2), "shuffle": ("12", 1, "12", 2),
     "lane": ("12", 1, "12", 2), "mask": ("01", 1, "01", 2), "kmask": ("23", 1, "23", 1), "shift": ("12", 1, "12", 2),
-    "root": ("1", 8.5, "1", 17), "quotient": ("1", 5, "1", 10),
+    "root": ("1", 8.5, "1", 17), "root of floats": ("1", 5, "1", 10), "quotient": ("1", 5, "1", 10),
 }
 MODELS = {"Golden Cove": GOLDEN_COVE, "Zen 4": ZEN4}
 FRONT_END = 6       # operations a cycle, both
+ROOTS = "root", "root of floats", "quotient"
 
 
 def ports_and_cycles(model, kind, width):
@@ -57,12 +58,12 @@ def ports_and_cycles(model, kind, width):
     narrow, cycles, wide, wide_cycles = model[kind]
     if width == 64:
         return wide, wide_cycles
-    return narrow, cycles / 2 if width == 16 and kind in ("root", "quotient") else cycles
+    return narrow, cycles / 2 if width == 16 and kind in ROOTS else cycles
 
 
 # Kinds of vector instructions by the beginning of their names (without v); the first that fits.
 KINDS = [
-    ("root", "sqrt rsqrt"), ("quotient", "div"),
+    ("root of floats", "sqrtps sqrtss"), ("root", "sqrt rsqrt"), ("quotient", "div"),
     ("lane", "extract insert perm broadcast pbroadcast compress expand pmovsx pmovzx pmovqd pmovdb cvtps2pd cvtpd2ps"
              " cvtss2sd cvtsd2ss cvttpd cvtpd2dq cvtdq2pd valign"),
     ("shuffle", "unpck shuf pshuf punpck blend hadd phadd movddup movshdup movhl movlh palignr movq movd"),
@@ -142,6 +143,8 @@ class Instruction:
         kind = self.kind()
         if kind:
             found.append((kind, max(16, self.width)))
+        if self.name.startswith(("vcompress", "vpcompress")):
+            found.append(("lane", self.width))  # two operations
         if kind == "lane" and self.name.startswith(("vcvtps2pd", "vcvtpd2ps")):
             found.append(("add", max(16, self.width)))
         return found

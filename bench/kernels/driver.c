@@ -67,8 +67,8 @@ static uint8_t queries[CT_BLOCK];
 static const double *vectors[64];
 static const double *packs[8];
 static const float *rho[CT_BLOCK_BASIS];
-static CtBlockQueries block;
-static CtCandidate candidates[CT_BLOCK_WIDE + CT_OFFER_BESIDES];
+static CtBlockQueries block __attribute__((aligned(64)));
+static CtCandidate candidates[CT_BLOCK_WIDE + CT_OFFER_BESIDES] __attribute__((aligned(64)));
 static volatile double sink;
 
 static void

@@ -19,6 +19,7 @@
  *	block_sqrt(), block_abs()
  *	block_fma()		a b + c
  *	block_reaches()	a bit for each lane where a >= b
+ *	share_vector()	as many shares as a BlockVector has lanes, widened
  *
  * BLOCK_ROWS x BLOCK_VECTORS sums, and as many vectors as there are columns of
  * these, stay in registers.
@@ -34,8 +35,6 @@
 #define BLOCK_STEP		(BLOCK_LANES * BLOCK_VECTORS)
 /* those of a list that are in work at a time */
 #define BLOCK_QUERIES	4
-/* rows whose shares are widened together: the most lanes that there are */
-#define BLOCK_WIDENED	16
 /* features of packs that stay in the first-level cache */
 #define PRODUCT_CHUNK	128
 
@@ -213,17 +212,20 @@ CT_INLINE BLOCK_TARGET void
 block_widen(const int8_t *shares, size_t stride, const float *scales,
 			size_t n, size_t nbasis, float (*wide)[CT_BLOCK_WIDE])
 {
-	for (size_t j = 0; j < nbasis; j++)
-		for (size_t i = 0; i < n; i += BLOCK_WIDENED)
+	for (size_t i = 0; i < n; i += BLOCK_LANES)
+		for (size_t j = 0; j < nbasis; j++)
 		{
-			int8_t		column[BLOCK_WIDENED] = {0};
+			const int8_t *column = shares + j * stride + i;
+			int8_t		last[BLOCK_LANES];
 
-			if (n - i >= BLOCK_WIDENED)
-				memcpy(column, shares + j * stride + i, BLOCK_WIDENED);
-			else
-				memcpy(column, shares + j * stride + i, n - i);
-			for (int r = 0; r < BLOCK_WIDENED; r++)
-				wide[j][i + r] = scales[j] * (float) column[r];
+			if (n - i < BLOCK_LANES)
+			{
+				memset(last, 0, sizeof(last));
+				memcpy(last, column, n - i);
+				column = last;
+			}
+			block_store(wide[j] + i, block_mul(block_set(scales[j]),
+											   share_vector(column)));
 		}
 }
 
@@ -232,7 +234,8 @@ block_survivors(const CtBlockQueries *queries, uint8_t *list, size_t nlist,
 				const int8_t *shares, size_t stride, const float *scales,
 				size_t n, size_t nbasis, const float *rests, float *estimates)
 {
-	float		wide[CT_BLOCK_BASIS][CT_BLOCK_WIDE];
+	/* on cache lines: a vector across two of them is loaded twice */
+	float		wide[CT_BLOCK_BASIS][CT_BLOCK_WIDE] __attribute__((aligned(64)));
 	uint64_t	bits = 0;
 
 	if (nlist == 0)
