@@ -362,7 +362,7 @@ fill(size_t m)
 	for (size_t i = 0; i < 8; i++)
 		packs[i] = factor + i * CT_PACK * 512;
 	for (size_t i = 0; i < CT_BLOCK_BASIS; i++)
-		rho[i] = f32 + 2048 + i * CT_BLOCK;
+		rho[i] = f32 + 2048 + (i * 7919 + 13) % 509 * CT_BLOCK; /* anywhere, like pivots */
 	for (size_t i = 0; i < CT_BLOCK_BASIS * CT_BLOCK; i++)
 		block.shares[i] = (float) number();
 	for (size_t i = 0; i < CT_BLOCK; i++)
