@@ -567,8 +567,9 @@ ct_vector_read_records(CtIndex *index, int n, const CtLocator *locators,
 
 /* -------- copies made by threads -------- */
 
-/* pages that are pinned together, at most */
+/* pages that are pinned together, at most; or so few that it costs nothing */
 #define BATCH_PINS		128
+#define FEW_PINS		4
 
 /* Bytes of a page, and where they go. */
 typedef struct Piece
@@ -592,8 +593,8 @@ struct CtVectorBatch
 
 /*
  * A batch pins no more than its share of the server's buffers, or what a vector
- * stands on if that is more, and for a single thread, since the server has
- * more work with more than a few.
+ * stands on if that is more; and for a single thread few, since the server has
+ * more work with more.
  */
 CtVectorBatch *
 ct_vector_batch_create(CtIndex *index, int nthreads)
@@ -603,7 +604,8 @@ ct_vector_batch_create(CtIndex *index, int nthreads)
 	int			pages = 1 + (index->vector_bytes - 1) / index->vector_space + 1;
 
 	batch->index = index;
-	batch->max_pins = nthreads > 1 ? Max(Min(share, BATCH_PINS), pages) : pages;
+	batch->max_pins = Max(Min(share, nthreads > 1 ? BATCH_PINS : FEW_PINS),
+						  pages);
 	batch->pins = palloc(sizeof(CtPin) * batch->max_pins);
 	batch->max_pieces = ct_vector_batch_room(batch) * pages;
 	batch->pieces = palloc(sizeof(Piece) * batch->max_pieces);

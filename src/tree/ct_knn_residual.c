@@ -47,9 +47,6 @@
 /* rows of leaves near a query that are bounded first, for each neighbour */
 #define NEAR_ROWS			1.5
 
-/* leaves whose records fit into the second-level cache, at 4 kB a record */
-#define CACHED_LEAVES		4
-
 /* blocks that a thread does between two checks for interrupts */
 #define THREAD_BLOCKS		4
 
@@ -103,12 +100,17 @@ typedef struct Engine
 
 /* -------- memory -------- */
 
-/* that form_blocks() can make of a group */
+/*
+ * That form_blocks() can make of a group: those of the first class, one for each
+ * thread and what rounding leaves; all others, in two parts.
+ */
 static int
 most_blocks(const Engine *engine)
 {
-	return engine->group.size / CT_BLOCK +
-		engine->knn->nthreads * (BLOCKS_PER_THREAD + 1) + 2;
+	int			nthreads = engine->knn->nthreads;
+
+	return Max(engine->group.size / CT_BLOCK + 1,
+			   nthreads * BLOCKS_PER_THREAD) + nthreads + 3;
 }
 
 static size_t
@@ -185,6 +187,10 @@ create_group(Engine *engine)
 	if (n > CT_BLOCK && n < knn->total)
 		n -= n % CT_BLOCK;
 	group->size = Max(n, 1);
+	/* what the group leaves is for the slab, too */
+	engine->slab_limit = Max(slab_bytes(knn), knn->memory - store_bytes(knn) -
+							 Min(group->size * query_bytes(engine),
+								 group_bytes(knn)));
 	group->queries = ct_allocate(context, group->size, sizeof(CtKnnQuery));
 	group->locations = ct_allocate(context, group->size, sizeof(double) *
 								   engine->index->meta.dims);
@@ -424,6 +430,7 @@ form_blocks(Engine *engine)
 				continue;
 			if (block == NULL || block->n >= size)
 			{
+				Assert(engine->nblocks < most_blocks(engine));
 				block = &engine->blocks[engine->nblocks];
 				block->pairs = engine->pairs +
 					engine->slab.nrows * engine->nblocks;
@@ -505,14 +512,19 @@ copy_batch(Engine *engine)
 	instr_time	done;
 
 	CHECK_FOR_INTERRUPTS();
-	INSTR_TIME_SET_CURRENT(begun);
-#pragma omp parallel num_threads(engine->knn->nthreads)
+	if (engine->knn->nthreads == 1)
+		ct_vector_batch_copy(engine->batch, 0, 1);
+	else
 	{
-		ct_vector_batch_copy(engine->batch, omp_get_thread_num(),
-							 engine->knn->nthreads);
-		end_share(&done);
+		INSTR_TIME_SET_CURRENT(begun);
+#pragma omp parallel num_threads(engine->knn->nthreads)
+		{
+			ct_vector_batch_copy(engine->batch, omp_get_thread_num(),
+								 engine->knn->nthreads);
+			end_share(&done);
+		}
+		ct_knn_region_done(engine->knn, begun, done);
 	}
-	ct_knn_region_done(engine->knn, begun, done);
 	ct_vector_batch_release(engine->batch);
 }
 
@@ -567,25 +579,6 @@ read_rows(Engine *engine, size_t first)
 	return l;
 }
 
-/*
- * Evaluates the pairs of leaves first .. last - 1 and every nthreads-th block.
- * Runs in all threads.  The records of some leaves stay in the second-level
- * cache for all blocks.
- */
-static size_t
-evaluate_leaves(Engine *engine, size_t first, size_t last)
-{
-	size_t		distances = 0;
-
-	for (size_t l = first; l < last; l += CACHED_LEAVES)
-		for (int b = omp_get_thread_num(); b < engine->nblocks;
-			 b += engine->knn->nthreads)
-			distances += ct_block_evaluate(&engine->rows, &engine->blocks[b], l,
-										   Min(l + CACHED_LEAVES, last),
-										   thread_work(engine));
-	return distances;
-}
-
 /* Evaluates the pairs of all blocks. */
 static void
 evaluate_pairs(Engine *engine)
@@ -603,7 +596,11 @@ evaluate_pairs(Engine *engine)
 		INSTR_TIME_SET_CURRENT(begun);
 #pragma omp parallel num_threads(engine->knn->nthreads) reduction(+:distances)
 		{
-			distances += evaluate_leaves(engine, first, last);
+#pragma omp for schedule(dynamic) nowait
+			for (int b = 0; b < engine->nblocks; b++)
+				distances += ct_block_evaluate(&engine->rows,
+											   &engine->blocks[b], first, last,
+											   thread_work(engine));
 			end_share(&done);
 		}
 		ct_knn_region_done(engine->knn, begun, done);
@@ -746,7 +743,6 @@ create_engine(CtKnn *knn)
 	ct_slab_create(&engine->slab, knn->index,
 				   AllocSetContextCreate(context, "Covertree bulk search slab",
 										 ALLOCSET_DEFAULT_SIZES));
-	engine->slab_limit = slab_bytes(knn);
 	engine->store_size = Max(store_bytes(knn) /
 							 ct_record_bytes(&engine->form), knn->index->leaf.capacity);
 	engine->store = ct_allocate_records(&engine->form, context, engine->store_size);
