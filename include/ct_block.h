@@ -46,7 +46,7 @@ typedef struct CtNeighbour
 /* key of a row that is nobody's neighbour */
 #define CT_NO_KEY			UINT64_MAX
 
-/* A leaf, whose rows are consecutive. */
+/* A leaf, of one row or more, which are consecutive. */
 typedef struct CtBlockLeaf
 {
 	int			n;

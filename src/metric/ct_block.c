@@ -479,10 +479,9 @@ weigh_leaf(const CtBlockRows *rows, const CtBlock *block,
 		~UINT64_C(0) >> (CT_BLOCK - block->n);
 }
 
-/* Part of a leaf, and the points that it has been bounded for. */
+/* Part of a leaf. */
 typedef struct Part
 {
-	const CtBlockLeaf *leaf;
 	size_t		row;			/* number of its first row */
 	uint64_t	rows;			/* bits of those that somebody may see */
 } Part;
@@ -506,8 +505,7 @@ bound_part(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 {
 	const CtRowShares *shares = &leaf->shares;
 	int			size = part_size(leaf, from);
-	Part		part = {leaf, leaf->first + from,
-	leaf->seen[from / CT_BLOCK_WIDE]};
+	Part		part = {leaf->first + from, leaf->seen[from / CT_BLOCK_WIDE]};
 	uint64_t	found;
 
 	memset(work->row_rests, 0, sizeof(work->row_rests));
@@ -539,7 +537,7 @@ use_all(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 		for (uint64_t bits = some; bits != 0; bits &= bits - 1)
 		{
 			int			b = __builtin_ctzll(bits);
-			Part		part = {leaf, leaf->first + from,
+			Part		part = {leaf->first + from,
 			leaf->seen[from / CT_BLOCK_WIDE]};
 
 			work->queries.rests[b] = 0.0f;
