@@ -12,8 +12,9 @@
  * that promise most, and then of those that these have not ruled out.  Records of
  * rows are needed for distances only, and only of the rows of some pair.
  *
- * Nothing here allocates memory or fails, so that threads can do it: different
- * blocks at the same time, with work areas of their own.
+ * Nothing here allocates memory or fails, so that threads can do it: bounds of
+ * different blocks at the same time, and distances of different rows, with work
+ * areas of their own.
  *
  * IDENTIFICATION
  *	  include/ct_block.h
@@ -85,15 +86,25 @@ typedef struct CtBlockRows
 	CtBlockSaved *saved;
 } CtBlockRows;
 
+/*
+ * The nearest rows of a point among those that somebody has looked at, and what
+ * follows from them for its cut.
+ */
+typedef struct CtFound
+{
+	int			n;
+	double		cut;
+	CtNeighbour *heap;			/* the worst one first; room for k */
+} CtFound;
+
 /* A point that looks for its k nearest rows. */
 typedef struct CtBlockPoint
 {
 	const double *record;
+	int			number;			/* of the CtFound that is its */
 	uint64_t	self;			/* a row that does not count, or CT_NO_KEY */
 	double		slack;			/* of correlations with any row or landmark */
 	int			k;
-	int			nfound;
-	CtNeighbour *found;			/* heap, the worst one first */
 	double		cut;			/* rows with less correlation are not wanted */
 	float	   *rho;			/* saved correlations with landmarks, or NULL */
 	CtCandidates candidates;
@@ -127,8 +138,8 @@ extern size_t ct_block_size(const CtModel *model);
 extern int	ct_block_room(int k);
 
 /* candidates is memory for the list. */
-extern void ct_block_point_init(const double *record, uint64_t self, int k,
-								CtNeighbour *found, void *candidates,
+extern void ct_block_point_init(const double *record, int number,
+								uint64_t self, int k, void *candidates,
 								CtBlockPoint *point);
 
 /* Makes a point ready for these rows. */
@@ -158,24 +169,21 @@ extern void ct_block_pair_first(const CtBlockRows *rows, CtBlock *block,
 extern void ct_block_pair_next(const CtBlockRows *rows, CtBlock *block,
 							   CtBlockWork *work);
 
-/* May rows of a leaf have pairs? */
+/* May any of n rows from number first on have pairs? */
 static inline bool
-ct_block_is_paired(const CtBlock *block, const CtBlockLeaf *leaf)
+ct_block_is_paired(const CtBlock *block, size_t first, int n)
 {
 	bool		any = false;
 
-	for (size_t i = leaf->first / CT_PAIRED_ROWS;
-		 i <= (leaf->first + leaf->n - 1) / CT_PAIRED_ROWS; i++)
+	for (size_t i = first / CT_PAIRED_ROWS;
+		 i <= (first + n - 1) / CT_PAIRED_ROWS; i++)
 		any |= block->paired[i];
 	return any;
 }
 
-/*
- * Evaluates the pairs of leaves first .. last - 1, whose records are there.
- * Returns the number of distances computed.
- */
-extern size_t ct_block_evaluate(const CtBlockRows *rows, CtBlock *block,
-								size_t first, size_t last, CtBlockWork *work);
+/* Sets needed for each row that has a pair; different blocks at the same time. */
+extern void ct_block_need(const CtBlockRows *rows, const CtBlock *block,
+						  bool *needed);
 
 /*
  * How many rows will a point be paired with?  A class, of which the first has
@@ -187,7 +195,34 @@ extern size_t ct_block_evaluate(const CtBlockRows *rows, CtBlock *block,
 
 extern int	ct_block_point_class(const CtBlockPoint *point);
 
-/* Sorts what a point has found, nearest first. */
-extern void ct_block_sort(CtBlockPoint *point);
+/* -------- ct_block_pairs.c -------- */
+
+/* Memory of a thread that evaluates pairs: this many bytes. */
+typedef struct CtPairWork CtPairWork;
+
+extern size_t ct_pairs_work_bytes(const CtModel *model);
+
+extern void ct_found_clear(CtFound *found, CtNeighbour *heap);
+
+/*
+ * Brings together what n threads have found for a point, which stands at every
+ * stride-th place: the first has all of it then, the others nothing.  The point's
+ * cut follows.
+ */
+extern void ct_found_join(CtBlockPoint *point, CtFound *found, size_t stride,
+						  int n);
+
+/* Sorts neighbours, nearest first. */
+extern void ct_found_sort(CtFound *found);
+
+/*
+ * Evaluates the pairs of a block and n rows from number first on, no more than a
+ * leaf has, whose records are there; found[number] gets what each point finds.
+ * Different rows at the same time, with a work area and found of their own.
+ * Returns the number of distances computed.
+ */
+extern size_t ct_pairs_evaluate(const CtBlockRows *rows, CtBlock *block,
+								size_t first, int n, CtFound *found,
+								CtPairWork *work);
 
 #endif							/* CT_BLOCK_H */

@@ -164,11 +164,11 @@ extern void ct_index_copy_frame(CtIndex *index, const CtFrame *frame);
 
 /* ct_page.c */
 extern CtPin ct_pin(CtIndex *index, BlockNumber block, CtLockMode mode);
+extern CtPin ct_pin_unlocked(CtIndex *index, BlockNumber block);
 extern CtPin ct_pin_new_allowed(CtIndex *index, BlockNumber block,
 								CtLockMode mode);
 extern bool ct_page_is_new(Page page);
 extern void ct_unpin(CtPin pin);
-extern void ct_unlock(CtPin pin);
 extern void ct_release(CtPin pin);
 extern void ct_prefetch_leaf(CtIndex *index, BlockNumber block);
 extern Page ct_pin_page(CtPin pin);
@@ -189,6 +189,7 @@ ct_vector_end(const CtIndex *index)
 
 extern CtPageKind ct_page_kind(Page page);
 extern bool ct_page_has_shape(const CtIndex *index, Page page);
+extern bool ct_page_has_vectors(const CtIndex *index, Page page);
 extern CtPin ct_new_page(CtIndex *index);
 extern void ct_new_group(CtIndex *index, int npages, CtPin *pins);
 extern uint32 ct_next_incarnation(CtPin pin);
@@ -338,18 +339,20 @@ extern void ct_vector_copy(CtIndex *index, int n, const CtLocator *locators,
 						   void *const *vectors);
 /*
  * Copies of vectors made by several threads.  The main one adds vectors while
- * there is room; then all of them copy, each its share; then the main one
- * releases the pages, which it has held pinned and not locked.  Only for vectors
- * of rows that the snapshot sees (ct_vector.c).
+ * there is room; then threads copy them, each those that it wants; then the main
+ * one releases the pages, which it has held pinned and not locked.  Only for
+ * vectors of rows that the snapshot sees (ct_vector.c).
  */
 typedef struct CtVectorBatch CtVectorBatch;
 
-extern CtVectorBatch *ct_vector_batch_create(CtIndex *index, int nthreads);
+extern CtVectorBatch *ct_vector_batch_create(CtIndex *index);
 extern int	ct_vector_batch_room(const CtVectorBatch *batch);
-extern bool ct_vector_batch_add(CtVectorBatch *batch, CtLocator locator,
-								void *vector);
-extern void ct_vector_batch_copy(const CtVectorBatch *batch, int thread,
-								 int nthreads);
+extern int	ct_vector_batch_size(const CtVectorBatch *batch);
+extern bool ct_vector_batch_add(CtVectorBatch *batch, CtLocator locator);
+extern bool ct_vector_batch_copy(const CtVectorBatch *batch, int i,
+								 void *vector);
+pg_noreturn extern void ct_vector_batch_complain(const CtVectorBatch *batch,
+												 int i);
 extern void ct_vector_batch_release(CtVectorBatch *batch);
 
 extern void ct_vector_read_records(CtIndex *index, int n,

@@ -64,7 +64,10 @@ my @cases = (
 	{ name => 'res_vector_bytes', kind => VECTOR, at => CONTENT + 4, bytes => pack('L', 16) },
 	{ name => 'res_vector_shape', kind => VECTOR, at => SPECIAL + 8, bytes => pack('L', 7) },
 	{ name => 'res_vector_gap', kind => VECTOR, at => 12, bytes => pack('S', 200) },
-	{ name => 'res_vector_zero', kind => VECTOR, at => 0, bytes => "\0" x BLCKSZ });
+	{ name => 'res_vector_zero', kind => VECTOR, at => 0, bytes => "\0" x BLCKSZ },
+	# one page each: of some, a bulk search reads no vector but those that threads copy
+	(map { { name => "res_large_vector_$_", kind => VECTOR, number => 40 * $_,
+			at => SPECIAL + 8, bytes => pack('L', 7) } } 1 .. 8));
 
 # Damage of unknown consequence: any answer or error but a crash or a hang.
 # The last ones have residual indexes, by turns with several vectors on a page
@@ -88,6 +91,7 @@ sub model_of
 {
 	my ($table) = @_;
 
+	return 'model_350' if $table =~ /^res_large_/;
 	return 'model_60' if $table =~ /^res_/;
 	return $1 <= $fuzzed - $fuzzed_residual ? undef : $1 % 2 ? 'model_60' : 'model_350'
 	  if $table =~ /^fuzz_(\d+)$/;
@@ -158,6 +162,7 @@ foreach my $case (@cases)
 
 	damage($case->{name}, $_, $case->{at}, $case->{bytes})
 	  foreach ($case->{all} ? (2 .. $blocks - 1)
+		: $case->{number} ? (of_kind($case->{name}, $case->{kind}))[ $case->{number} ]
 		: $case->{kind} ? of_kind($case->{name}, $case->{kind})
 		: ($case->{block}));
 }
@@ -191,6 +196,14 @@ foreach my $i (1 .. $fuzzed)
 $node->start;
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 
+# Several points near the one of query_of, for a bulk search.
+sub queries_of
+{
+	my ($table) = @_;
+
+	return 'ARRAY[' . join(',', map { '[' . join(',', ($_ / 20) x (is_wide($table) ? 200 : 3)) . ']' } 1 .. 40) . ']';
+}
+
 # Run a statement; return SQLSTATE ('00000' for success) and message.
 sub outcome
 {
@@ -210,6 +223,8 @@ sub outcome
 my %statement = (
 	query => sub { "SELECT count(*) FROM (SELECT id FROM $_[0] ORDER BY pt <~> " . query_of($_[0]) . ') AS s' },
 	check => sub { "SELECT covertree_check('$_[0]_pt', true)" },
+	bulk => sub { "SELECT count(*) FROM covertree_knn('$_[0]_pt', " . queries_of($_[0]) . ', 1000)' },
+	graph => sub { "SELECT count(*) FROM covertree_knn_graph('$_[0]_pt', 3)" },
 	insert => sub { "INSERT INTO $_[0] SELECT id, pt FROM ct_cloud('gauss', 50, " . (is_wide($_[0]) ? 200 : 3) . ', 7)' },
 	vacuum => sub { "VACUUM (INDEX_CLEANUP ON) $_[0]" });
 
@@ -217,13 +232,13 @@ foreach my $case (@cases)
 {
 	my $block = $case->{all} || $case->{kind} ? qr/\d+/ : $case->{says} // $case->{block};
 
-	foreach my $what ('query', 'check')
+	foreach my $what ('query', 'check', 'bulk', 'graph')
 	{
 		my ($state, $message) = outcome($statement{$what}->($case->{name}));
 
-		if ($what eq 'query' && $case->{name} =~ /^res_model_/)
+		if ($what ne 'check' && $case->{name} =~ /^res_model_/)
 		{
-			like($state, qr/^(XX002|00000)$/, "$case->{name}, query: no other error") or diag($message);
+			like($state, qr/^(XX002|00000)$/, "$case->{name}, $what: no other error") or diag($message);
 			exact_ok($node, $case->{name}, [ query_of($case->{name}) ], $case->{name}) if $state eq '00000';
 			next;
 		}
@@ -253,6 +268,8 @@ foreach my $i (1 .. $fuzzed)
 	foreach my $sql (
 		$statement{query}->("fuzz_$i"),
 		$statement{check}->("fuzz_$i"),
+		$statement{bulk}->("fuzz_$i"),
+		$statement{graph}->("fuzz_$i"),
 		"SELECT * FROM covertree_stats('fuzz_${i}_pt')",
 		"SELECT count(*) FROM covertree_levels('fuzz_${i}_pt')",
 		$statement{insert}->("fuzz_$i"),

@@ -22,30 +22,13 @@
  *	  lowered by REACH_ERROR for the last operations, whose operands are below
  *	  2 + h.
  *
- * 2. Products.  rho~ = (k - s) a_q a_x, where s is the product of features in
- *	  any order with FMA, and a = 1 / sqrt(p) as computed.  The canonical
- *	  product, that of the reported distance, has an error of at most
- *	  g(m / 16 + 8) |v_q| |v_x|, this one g(m + 1) |v_q| |v_x|.  Where p is above
- *	  its floor, |v|^2 <= (variance + nugget) (1 + g(m)), for p is what is left of
- *	  variance + nugget.  So rho~ is within
- *
- *			PRODUCT_UNITS(m) 2^-53 (variance + nugget) a_q a_x + 16 2^-53
- *
- *	  of the reported correlation.  (k has the same bits in both, and the rest
- *	  are relative errors of numbers that are 1 at most, or clamped to 1.)
- *	  Where p is at its floor, a is taken as infinite, and nothing is ruled out.
- *
- * 3. The reported distance, by the operator's own operations.
+ * Sieves 2 and 3, products and distances, are in ct_block_pairs.c.
  *
  * Sieve 1 bounds correlations from below as well, by as much as from above, so
  * that the k-th largest of the lower bounds is a cut before anything is
  * evaluated; and the k largest of the estimates, half way between, are the k
  * neighbours or nearly so (ct_candidates.h).  Evaluating them gives a cut that
  * leaves few others.
- *
- * cut: the k-th distance found so far is d.  A row with |rho| < 1 - d^2 - 16 u
- * has 1 - |rho| > d^2 + 15 u as computed, and a root above d: these are numbers
- * up to 1, whose roots grow by at least half of what they grow by.
  *
  * IDENTIFICATION
  *	  src/metric/ct_block.c
@@ -55,39 +38,24 @@
 #include <math.h>
 #include <string.h>
 
-#include "ct_block.h"
+#include "ct_block_private.h"
 
-#define UNIT				0x1p-53
 #define FLOAT_UNIT			0x1p-24f
 #define NORM_ERROR			4e-6f
 #define SQUARE_ERROR		1e-6f
 #define REACH_ERROR			5e-6f
-#define PRODUCT_UNITS(m)	(1.1 * (m) + 64.0)
 
-/* landmarks that are multiplied together; PRODUCTS has room for them */
+/* landmarks that are multiplied together */
 #define LANDMARK_BATCH		24
 
 /* classes of points differ by so much in what cut is */
 #define CLASS_WIDTH			0.06
-
-/*
- * Pairs of a pack of points go through the second sieve if it has so many
- * rows, and so many of the pack's points pair with a row on average.
- */
-#define SIEVE_ROWS			4
-#define SIEVE_POINTS		3
-
-/* columns of coordinates are multiples of this */
-#define COLUMN_UNIT			8
 
 /* floats of a cache line */
 #define LINE_FLOATS			16
 
 /* most dimensions of a point */
 #define MAX_DIMS			2000
-
-/* of LANDMARK_BATCH landmarks and a block, or of a leaf's rows and a pack */
-#define PRODUCTS			(CT_BLOCK_ROWS * CT_PACK)
 
 /* candidates of a point that there is room for */
 #define ROOM_FOR_NEIGHBOUR	4
@@ -106,39 +74,14 @@ struct CtBlockWork
 	CtCandidate items[CT_BLOCK_WIDE + CT_OFFER_BESIDES];
 	float	   *rho;			/* with landmarks: CT_BLOCK for each */
 	uint8_t		alive[CT_BLOCK + 4];	/* points that a leaf is bounded for */
-	uint16_t	lists[CT_BLOCK][CT_BLOCK_ROWS];
-	int			nlists[CT_BLOCK];
-	const double *vectors[CT_BLOCK_ROWS];
-	double		products[PRODUCTS];
-	double		covariances[CT_BLOCK_ROWS];
-	double	   *columns;		/* dims columns of CT_BLOCK_ROWS coordinates */
+	const double *vectors[LANDMARK_BATCH];
+	double		products[LANDMARK_BATCH * CT_BLOCK];
+	double		covariances[CT_BLOCK];
 	double	   *dist;			/* of a point and all leaves */
 	uint64_t   *near;			/* of each leaf the points that it is near */
 	double	   *keys;			/* of candidates */
 	double		memory[];
 };
-
-static inline const double *
-features_of(const CtModel *model, const double *record)
-{
-	return record + model->dims + 1;
-}
-
-/* 1 / sqrt(p), or infinity where p may be more than what is left */
-static double
-scale_of(const CtModel *model, const double *record)
-{
-	double		p = record[model->dims];
-
-	return p > CT_MIN_RESIDUAL * model->variance ? 1.0 / sqrt(p) : INFINITY;
-}
-
-/* What the error of a product is multiplied with; see sieve 2. */
-static double
-product_error(const CtModel *model)
-{
-	return PRODUCT_UNITS(model->m) * UNIT * (model->variance + model->nugget);
-}
 
 /* -------- memory -------- */
 
@@ -175,8 +118,7 @@ size_t
 ct_block_work_bytes(const CtBlockRows *rows, int room)
 {
 	return sizeof(CtBlockWork) +
-		sizeof(double) * (rows->space->model->dims * CT_BLOCK_ROWS +
-						  2 * rows->nleaves + room) +
+		sizeof(double) * (2 * rows->nleaves + room) +
 		sizeof(float) * (rows->nlandmarks + 1) * CT_BLOCK;
 }
 
@@ -184,20 +126,13 @@ ct_block_work_bytes(const CtBlockRows *rows, int room)
 static void
 work_begin(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
 {
-	work->columns = work->memory;
-	work->dist = work->columns + rows->space->model->dims * CT_BLOCK_ROWS;
+	work->dist = work->memory;
 	work->near = (uint64_t *) (work->dist + rows->nleaves);
 	work->keys = (double *) (work->near + rows->nleaves);
 	work->rho = (float *) (work->keys + block->points[0]->candidates.room);
 }
 
-/* -------- what a point has found -------- */
-
-static inline bool
-is_farther(const CtNeighbour *a, const CtNeighbour *b)
-{
-	return a->dist != b->dist ? a->dist > b->dist : a->key > b->key;
-}
+/* -------- points -------- */
 
 int
 ct_block_room(int k)
@@ -206,16 +141,14 @@ ct_block_room(int k)
 }
 
 void
-ct_block_point_init(const double *record, uint64_t self, int k,
-					CtNeighbour *found, void *candidates,
-					CtBlockPoint *point)
+ct_block_point_init(const double *record, int number, uint64_t self, int k,
+					void *candidates, CtBlockPoint *point)
 {
 	point->record = record;
+	point->number = number;
 	point->self = self;
 	point->slack = 2.0;
 	point->k = k;
-	point->nfound = 0;
-	point->found = found;
 	point->cut = -1.0;
 	ct_candidates_init(&point->candidates, ct_block_room(k), candidates);
 }
@@ -233,70 +166,6 @@ ct_block_point_admit(const CtBlockRows *rows, CtBlockPoint *point)
 	point->slack = slack < 2.0 ? slack : 2.0;
 	point->rho = NULL;
 	ct_candidates_clear(&point->candidates);
-}
-
-static void
-sift_up(CtNeighbour *heap, int at, const CtNeighbour *item)
-{
-	while (at > 0 && is_farther(item, &heap[(at - 1) / 2]))
-	{
-		heap[at] = heap[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	heap[at] = *item;
-}
-
-/* Puts item in the place of the first of n. */
-static void
-sift_down(CtNeighbour *heap, int n, const CtNeighbour *item)
-{
-	int			at = 0;
-
-	for (;;)
-	{
-		int			child = 2 * at + 1;
-
-		if (child >= n)
-			break;
-		if (child + 1 < n && is_farther(&heap[child + 1], &heap[child]))
-			child++;
-		if (!is_farther(&heap[child], item))
-			break;
-		heap[at] = heap[child];
-		at = child;
-	}
-	heap[at] = *item;
-}
-
-static void
-consider(CtBlockPoint *point, double rho, uint64_t key)
-{
-	CtNeighbour item = {ct_correlation_distance(rho), key};
-	double		worst;
-
-	if (key >> 16 == point->self >> 16)
-		return;
-	if (point->nfound < point->k)
-		sift_up(point->found, point->nfound++, &item);
-	else if (is_farther(&point->found[0], &item))
-		sift_down(point->found, point->nfound, &item);
-	if (point->nfound < point->k)
-		return;
-	worst = point->found[0].dist;
-	point->cut = fmax(point->cut, 1.0 - worst * worst * (1.0 + 8.0 * UNIT) -
-					  16.0 * UNIT);
-}
-
-void
-ct_block_sort(CtBlockPoint *point)
-{
-	for (int n = point->nfound - 1; n > 0; n--)
-	{
-		CtNeighbour last = point->found[n];
-
-		point->found[n] = point->found[0];
-		sift_down(point->found, n, &last);
-	}
 }
 
 /* Has a point lost no candidate that is wanted? */
@@ -791,147 +660,16 @@ ct_block_pair_next(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
 			pair_others(block, b);
 }
 
-/* -------- the second sieve -------- */
-
-/* The bits of a pack's points that a product rules out. */
-static uint64_t
-ruled_out(const CtBlock *block, const CtBlockWork *work, int first,
-		  double error, double scale, const double *products)
+void
+ct_block_need(const CtBlockRows *rows, const CtBlock *block, bool *needed)
 {
-	uint64_t	out = 0;
-
-	for (int b = first; b < first + CT_PACK && b < block->n; b++)
+	for (size_t first = 0; first < rows->nrows; first += CT_PAIRED_ROWS)
 	{
-		double		both = scale * block->scale[b];
-		double		rho = fabs(work->covariances[b - first] -
-							   products[b - first]) * both;
+		size_t		n = rows->nrows - first < CT_PAIRED_ROWS ?
+			rows->nrows - first : CT_PAIRED_ROWS;
 
-		if (rho + error * both + 16.0 * UNIT < block->points[b]->cut)
-			out |= UINT64_C(1) << b;
+		for (size_t i = first; i < first + n && block->paired[first / CT_PAIRED_ROWS]; i++)
+			if (block->pairs[i] != 0)
+				__atomic_store_n(&needed[i], true, __ATOMIC_RELAXED);
 	}
-	return out;
-}
-
-/*
- * Takes away the pairs of a leaf's rows and a pack of points that products rule
- * out, if there are enough of them for this to pay.
- */
-static void
-sieve_pack(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
-		   int pack, CtBlockWork *work)
-{
-	const CtModel *model = rows->space->model;
-	const CtKernelTable *kernels = rows->space->kernels;
-	CtCovarianceFunction function = ct_model_function(model);
-	double		error = product_error(model);
-	size_t		list[CT_BLOCK_ROWS];
-	int			n = 0;
-	int			npairs = 0;
-
-	for (size_t i = leaf->first; i < leaf->first + leaf->n; i++)
-	{
-		uint64_t	some = block->pairs[i] >> (pack * CT_PACK) & 0xFF;
-
-		if (some == 0)
-			continue;
-		work->vectors[n] = features_of(model, rows->records[i]);
-		list[n++] = i;
-		npairs += __builtin_popcountll(some);
-	}
-	if (n < SIEVE_ROWS || npairs < SIEVE_POINTS * n)
-		return;
-	kernels->block_products(work->vectors, n, &block->packs[pack], 1, model->m,
-							work->products);
-	for (int i = 0; i < n; i++)
-	{
-		const double *record = rows->records[list[i]];
-
-		kernels->covariances(&function, record, block->places + pack * CT_PACK,
-							 CT_BLOCK, CT_PACK, work->covariances);
-		block->pairs[list[i]] &= ~ruled_out(block, work, pack * CT_PACK, error,
-											scale_of(model, record),
-											work->products + i * CT_PACK);
-	}
-}
-
-/* -------- distances -------- */
-
-/* Evaluates a point's pairs in a leaf, whose rows are listed. */
-static void
-evaluate_list(const CtBlockRows *rows, CtBlockPoint *point, size_t first,
-			  const uint16_t *list, int n, CtBlockWork *work)
-{
-	const CtModel *model = rows->space->model;
-	const CtKernelTable *kernels = rows->space->kernels;
-	CtCovarianceFunction function = ct_model_function(model);
-	size_t		dims = model->dims;
-	int			padded = (n + COLUMN_UNIT - 1) / COLUMN_UNIT * COLUMN_UNIT;
-
-	for (int i = 0; i < n; i++)
-		work->vectors[i] = features_of(model, rows->records[first + list[i]]);
-	for (size_t j = 0; j < dims; j++)
-		for (int i = 0; i < padded; i++)
-			work->columns[j * CT_BLOCK_ROWS + i] =
-				rows->records[first + list[i < n ? i : 0]][j];
-	kernels->dots_f64(features_of(model, point->record), work->vectors, n,
-					  model->m, work->products);
-	kernels->covariances(&function, point->record, work->columns,
-						 CT_BLOCK_ROWS, padded, work->covariances);
-	for (int i = 0; i < n; i++)
-	{
-		double		rho = fabs(ct_model_correlation_of(model, point->record,
-													   rows->records[first + list[i]],
-													   work->covariances[i],
-													   work->products[i]));
-
-		if (rho >= point->cut)
-			consider(point, rho, rows->keys[first + list[i]]);
-	}
-}
-
-static size_t
-evaluate_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
-			  CtBlockWork *work)
-{
-	const uint64_t *pairs = block->pairs + leaf->first;
-	uint64_t	any = 0;
-	size_t		count = 0;
-
-	if (!ct_block_is_paired(block, leaf))
-		return 0;
-	for (int i = 0; i < leaf->n; i++)
-		any |= pairs[i];
-	if (any == 0)
-		return 0;
-	for (int pack = 0; pack < CT_BLOCK / CT_PACK; pack++)
-		if (any >> (pack * CT_PACK) & 0xFF)
-			sieve_pack(rows, block, leaf, pack, work);
-	memset(work->nlists, 0, sizeof(work->nlists));
-	for (int i = 0; i < leaf->n; i++)
-		for (uint64_t bits = pairs[i]; bits != 0; bits &= bits - 1)
-		{
-			int			b = __builtin_ctzll(bits);
-
-			work->lists[b][work->nlists[b]++] = i;
-		}
-	for (int b = 0; b < block->n; b++)
-	{
-		count += work->nlists[b];
-		if (work->nlists[b] > 0)
-			evaluate_list(rows, block->points[b], leaf->first, work->lists[b],
-						  work->nlists[b], work);
-	}
-	return count;
-}
-
-size_t
-ct_block_evaluate(const CtBlockRows *rows, CtBlock *block, size_t first,
-				  size_t last, CtBlockWork *work)
-{
-	size_t		count = 0;
-
-	work_begin(rows, block, work);
-	for (size_t l = first; l < last; l++)
-		count += evaluate_leaf(rows, block, &rows->leaves[l], work);
-	return count;
 }

@@ -118,6 +118,25 @@ may_have_gap(const CtIndex *index, Page page)
 }
 
 /*
+ * Is it a vector page of this index and its shape?  What tells so does not change
+ * as long as a row that some snapshot sees has a vector there, so threads may ask
+ * without a lock.
+ */
+bool
+ct_page_has_vectors(const CtIndex *index, Page page)
+{
+	const CtSpecialData *special;
+
+	if (((PageHeader) page)->pd_special != BLCKSZ - sizeof(CtSpecialData))
+		return false;
+	special = ct_special(page);
+	return special->page_id == CT_PAGE_ID &&
+		special->version == CT_FORMAT_VERSION &&
+		special->kind == CT_PAGE_VECTOR && ct_page_has_shape(index, page) &&
+		ct_vector_header(page)->vector_bytes == index->vector_bytes;
+}
+
+/*
  * Raises an error unless the page is a well-formed page of this index.  Every
  * page that is read passes through here.  Vector pages of another shape are let
  * through, and nodes when the shape has changed since the index was opened: who
@@ -340,6 +359,13 @@ ct_prefetch_leaf(CtIndex *index, BlockNumber block)
 	__builtin_prefetch(page + BLCKSZ - sizeof(CtSpecialData), 0, 2);
 }
 
+/* Pins a page, without a look at it.  The caller releases it by ct_release. */
+CtPin
+ct_pin_unlocked(CtIndex *index, BlockNumber block)
+{
+	return read_block(index, block);
+}
+
 /* Pins, locks and checks a page.  The caller releases it by ct_unpin. */
 CtPin
 ct_pin(CtIndex *index, BlockNumber block, CtLockMode mode)
@@ -377,13 +403,7 @@ ct_unpin(CtPin pin)
 	UnlockReleaseBuffer(pin);
 }
 
-/* The same in two steps: a page that is not locked may change, but not move. */
-void
-ct_unlock(CtPin pin)
-{
-	LockBuffer(pin, BUFFER_LOCK_UNLOCK);
-}
-
+/* A page that is not locked may change, but not move. */
 void
 ct_release(CtPin pin)
 {

@@ -567,48 +567,47 @@ ct_vector_read_records(CtIndex *index, int n, const CtLocator *locators,
 
 /* -------- copies made by threads -------- */
 
-/* pages that are pinned together, at most; or so few that it costs nothing */
-#define BATCH_PINS		128
-#define FEW_PINS		4
+/* pages that are pinned together, at most */
+#define BATCH_PINS		512
 
-/* Bytes of a page, and where they go. */
-typedef struct Piece
+/* A vector of a batch, and the number of its first page. */
+typedef struct BatchVector
 {
-	const char *from;
-	char	   *to;
-	size_t		size;
-} Piece;
+	CtLocator	locator;
+	int			page;
+} BatchVector;
 
 struct CtVectorBatch
 {
 	CtIndex    *index;
-	int			max_pins;
-	int			npins;
-	int			npieces;
-	int			max_pieces;
-	BlockNumber last;			/* block of the last pin */
+	int			max_pages;
+	int			npages;
+	int			max_vectors;
+	int			nvectors;
+	BlockNumber last;			/* block of the last page */
 	CtPin	   *pins;
-	Piece	   *pieces;
+	Page	   *pages;
+	BatchVector *vectors;
 };
 
 /*
  * A batch pins no more than its share of the server's buffers, or what a vector
- * stands on if that is more; and for a single thread few, since the server has
- * more work with more.
+ * stands on if that is more.
  */
 CtVectorBatch *
-ct_vector_batch_create(CtIndex *index, int nthreads)
+ct_vector_batch_create(CtIndex *index)
 {
 	CtVectorBatch *batch = palloc0(sizeof(CtVectorBatch));
 	int			share = NBuffers / (MaxBackends + NUM_AUXILIARY_PROCS);
 	int			pages = 1 + (index->vector_bytes - 1) / index->vector_space + 1;
 
 	batch->index = index;
-	batch->max_pins = Max(Min(share, nthreads > 1 ? BATCH_PINS : FEW_PINS),
-						  pages);
-	batch->pins = palloc(sizeof(CtPin) * batch->max_pins);
-	batch->max_pieces = ct_vector_batch_room(batch) * pages;
-	batch->pieces = palloc(sizeof(Piece) * batch->max_pieces);
+	batch->max_pages = Max(Min(share, BATCH_PINS), pages);
+	batch->max_vectors = Max(1, batch->max_pages * index->vector_space /
+							 index->vector_bytes);
+	batch->pins = palloc(sizeof(CtPin) * batch->max_pages);
+	batch->pages = palloc(sizeof(Page) * batch->max_pages);
+	batch->vectors = palloc(sizeof(BatchVector) * batch->max_vectors);
 	return batch;
 }
 
@@ -616,82 +615,99 @@ ct_vector_batch_create(CtIndex *index, int nthreads)
 int
 ct_vector_batch_room(const CtVectorBatch *batch)
 {
-	const CtIndex *index = batch->index;
-
-	return Max(1, batch->max_pins * index->vector_space / index->vector_bytes);
+	return batch->max_vectors;
 }
 
-/* The page of a vector's part, pinned; NULL if there is no room for a pin. */
-static Page
-batch_page(CtVectorBatch *batch, CtLocator locator, int part)
+int
+ct_vector_batch_size(const CtVectorBatch *batch)
 {
-	BlockNumber block = locator.block + part;
-	CtPin		pin;
-
-	if (batch->npins > 0 && batch->last == block)
-		return ct_pin_page(batch->pins[batch->npins - 1]);
-	if (batch->npins == batch->max_pins)
-		return NULL;
-	pin = ct_pin(batch->index, block, CT_LOCK_SHARE);
-	check_locator(batch->index, ct_pin_page(pin), locator, part);
-	ct_unlock(pin);
-	batch->pins[batch->npins++] = pin;
-	batch->last = block;
-	return ct_pin_page(pin);
+	return batch->nvectors;
 }
 
 /*
- * Adds a vector; false if there is no room.  The page is locked while it is
- * checked, but not while threads copy.  The bytes of a vector do not change before
- * its row is dead to everyone, which one that the snapshot sees is not; others on
- * the page may, and the page stays where it is as long as it is pinned.
+ * Adds a vector, which gets the next number; false if there is no room.  Its
+ * pages are pinned, and nobody has looked at them.
  */
 bool
-ct_vector_batch_add(CtVectorBatch *batch, CtLocator locator, void *vector)
+ct_vector_batch_add(CtVectorBatch *batch, CtLocator locator)
 {
-	CtIndex    *index = batch->index;
-	Place		place = place_of(index, locator.slot);
-	int			npieces = batch->npieces;
-	size_t		done = 0;
+	Place		place = place_of(batch->index, locator.slot);
+	BlockNumber block = locator.block + place.first;
+	int			nparts = place.last - place.first + 1;
+	int			shared = batch->npages > 0 && batch->last == block;
 
-	check_slot(index, locator);
-	for (int part = place.first; part <= place.last; part++)
+	check_slot(batch->index, locator);
+	if (batch->nvectors == batch->max_vectors ||
+		batch->npages + nparts - shared > batch->max_pages)
+		return false;
+	batch->vectors[batch->nvectors++] =
+		(BatchVector) {locator, batch->npages - shared};
+	for (int part = shared; part < nparts; part++)
 	{
-		size_t		size = piece_size(index, &place, part, done);
-		Page		page = npieces < batch->max_pieces ?
-			batch_page(batch, locator, part) : NULL;
+		CtPin		pin = ct_pin_unlocked(batch->index, block + part);
 
-		if (page == NULL)
-			return false;
-		batch->pieces[npieces++] = (Piece)
-		{
-			piece_at(index, page, &place, part), (char *) vector + done, size
-		};
-		done += size;
+		batch->pages[batch->npages] = ct_pin_page(pin);
+		batch->pins[batch->npages++] = pin;
 	}
-	batch->npieces = npieces;
+	batch->last = locator.block + place.last;
 	return true;
 }
 
-/* Makes a thread's share of the copies.  Calls nothing of the server's. */
-void
-ct_vector_batch_copy(const CtVectorBatch *batch, int thread, int nthreads)
+/*
+ * Copies vector number i; false if it is not where it should be.  Calls nothing of
+ * the server's.  The bytes of a vector, and what tells whose they are, do not
+ * change before its row is dead to everyone, which one that the snapshot sees is
+ * not; others on the page may, and the page stays where it is as long as it is
+ * pinned.
+ */
+bool
+ct_vector_batch_copy(const CtVectorBatch *batch, int i, void *vector)
 {
-	int			from = (int64) batch->npieces * thread / nthreads;
-	int			to = (int64) batch->npieces * (thread + 1) / nthreads;
+	const CtIndex *index = batch->index;
+	const BatchVector *from = &batch->vectors[i];
+	Place		place = place_of(index, from->locator.slot);
+	size_t		done = 0;
 
-	for (int i = from; i < to; i++)
-		memcpy(batch->pieces[i].to, batch->pieces[i].from,
-			   batch->pieces[i].size);
+	for (int part = place.first; part <= place.last; part++)
+	{
+		Page		page = batch->pages[from->page + part - place.first];
+		size_t		size = piece_size(index, &place, part, done);
+
+		if (!ct_page_has_vectors(index, page) || !is_part(index, page, part))
+			return false;
+		memcpy((char *) vector + done, piece_at(index, page, &place, part),
+			   size);
+		done += size;
+	}
+	return true;
+}
+
+/* Raises the error that vector number i is not where it should be. */
+void
+ct_vector_batch_complain(const CtVectorBatch *batch, int i)
+{
+	CtIndex    *index = batch->index;
+	CtLocator	locator = batch->vectors[i].locator;
+	Place		place = place_of(index, locator.slot);
+
+	for (int part = place.first; part <= place.last; part++)
+	{
+		CtPin		pin = ct_pin(index, locator.block + part, CT_LOCK_SHARE);
+
+		check_locator(index, ct_pin_page(pin), locator, part);
+		ct_unpin(pin);
+	}
+	ct_page_corrupted(index, locator.block + place.first,
+					  "The page changes without a cause.");
 }
 
 /* Releases the pages.  The batch is empty then. */
 void
 ct_vector_batch_release(CtVectorBatch *batch)
 {
-	for (int i = 0; i < batch->npins; i++)
-		ct_release(batch->pins[i]);
-	batch->npins = batch->npieces = 0;
+	while (batch->npages > 0)
+		ct_release(batch->pins[--batch->npages]);
+	batch->nvectors = 0;
 }
 
 /* Reads the dims coordinates of a residual index's vector; zeroes if it is gone. */

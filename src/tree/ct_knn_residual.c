@@ -7,10 +7,11 @@
  * time as fit into memory: a slab (ct_knn_slab.h).  The bases say which rows may
  * be neighbours of which query (ct_block.h).  Of these a first round evaluates
  * the most promising, and so finds nearly all neighbours; a second one what may
- * yet be nearer than what the first has found.  Each round reads the records that it
- * needs, so many at a time as the caches hold.
+ * yet be nearer than what the first has found.
  *
- * The main thread reads, all threads compute: a block of queries each.
+ * The main thread reads leaves and pins pages, threads do everything else: bounds
+ * for a block of queries each, distances for a few rows each, whose records they
+ * copy.
  *
  * IDENTIFICATION
  *	  src/tree/ct_knn_residual.c
@@ -31,13 +32,15 @@
 #define GROUP_QUERIES		4096
 
 /*
- * Memory is for records of rows first: a quarter, but no more than that, which
- * the caches hold (fresh memory is slower than a page that is read again).  A
- * group has its share of the rest, and a slab all others.
+ * Memory is for records of rows first: a quarter, but no more for each thread than
+ * its cache holds.  A group has its share of the rest, and a slab all others.
  */
 #define STORE_SHARE			4
-#define STORE_BYTES			((size_t) 1024 * 1024)
+#define STORE_BYTES			((size_t) 512 * 1024)
 #define GROUP_SHARE			0.375
+
+/* rows of a part that is no longer divided, if a thread may be left without any */
+#define PART_ROWS			8
 
 #define ROUNDS				3
 
@@ -49,9 +52,6 @@
 
 /* blocks that a thread does between two checks for interrupts */
 #define THREAD_BLOCKS		4
-
-/* and the products that all threads compute, not much more */
-#define REGION_WORK			1e9
 
 /* blocks for each thread, unless they would be smaller than a pack */
 #define BLOCKS_PER_THREAD	4
@@ -66,10 +66,18 @@ typedef struct Group
 	CtLocator  *locators;
 	double	   *records;
 	CtBlockPoint *points;
-	CtNeighbour *found;
+	CtFound    *found;			/* of each query, by each thread */
 	char	   *candidates;		/* ct_candidates_bytes() for each */
 	CtKnnRow   *answer;
 } Group;
+
+/* Rows of a leaf, of which a thread computes distances. */
+typedef struct Part
+{
+	size_t		row;			/* number of the first in the slab */
+	int			n;
+	int			vector;			/* number of its record in the batch */
+} Part;
 
 typedef struct Engine
 {
@@ -86,16 +94,25 @@ typedef struct Engine
 	CtBlockSaved saved;
 	uint64	   *pairs;			/* of all blocks and rows of the slab */
 	bool	   *paired;			/* and their marks */
+	bool	   *needed;			/* rows that some block needs */
 
 	/* records of rows */
 	CtVectorBatch *batch;
+	uint32	   *batch_rows;		/* in the slab */
+	Part	   *parts;			/* of the batch */
+	int			nparts;
+	int			next_part;		/* that no thread has yet */
+	int			broken;			/* number of a vector that is not there, or -1 */
+	int			store_threads;
+	size_t		store_size;		/* records of a thread */
 	double	   *store;
-	size_t		store_size;
 
 	int			nblocks;
 	CtBlock    *blocks;
 	size_t		work_bytes;
 	char	   *work;			/* of each thread */
+	size_t		pair_work_bytes;
+	char	   *pair_work;
 } Engine;
 
 /* -------- memory -------- */
@@ -126,7 +143,8 @@ query_bytes(const Engine *engine)
 {
 	return sizeof(CtKnnQuery) + sizeof(CtLocator) + sizeof(CtBlockPoint) +
 		sizeof(double) * engine->index->meta.dims + ct_record_bytes(&engine->form) +
-		block_bytes(engine) / CT_BLOCK + sizeof(CtNeighbour) * engine->knn->k +
+		block_bytes(engine) / CT_BLOCK + engine->knn->nthreads *
+		(sizeof(CtFound) + sizeof(CtNeighbour) * engine->knn->k) +
 		ct_candidates_bytes(ct_block_room(engine->knn->k));
 }
 
@@ -134,7 +152,7 @@ query_bytes(const Engine *engine)
 static size_t
 pairs_bytes(const Engine *engine)
 {
-	return most_blocks(engine) * sizeof(uint64) +
+	return most_blocks(engine) * sizeof(uint64) + sizeof(bool) +
 		(most_blocks(engine) + CT_PAIRED_ROWS - 1) / CT_PAIRED_ROWS;
 }
 
@@ -156,7 +174,7 @@ landmark_bytes(const Engine *engine)
 static size_t
 store_bytes(const CtKnn *knn)
 {
-	return Min(knn->memory / STORE_SHARE, STORE_BYTES);
+	return Min(knn->memory / STORE_SHARE, STORE_BYTES * knn->nthreads);
 }
 
 static size_t
@@ -169,6 +187,21 @@ static size_t
 slab_bytes(const CtKnn *knn)
 {
 	return knn->memory - store_bytes(knn) - group_bytes(knn);
+}
+
+/* Memory for what each thread finds for each query. */
+static void
+create_found(Engine *engine)
+{
+	Group	   *group = &engine->group;
+	size_t		k = engine->knn->k;
+	size_t		n = (size_t) engine->store_threads * group->size;
+	CtNeighbour *heaps = ct_allocate(engine->context, n * k,
+									 sizeof(CtNeighbour));
+
+	group->found = ct_allocate(engine->context, n, sizeof(CtFound));
+	for (size_t i = 0; i < n; i++)
+		ct_found_clear(&group->found[i], heaps + i * k);
 }
 
 static void
@@ -197,8 +230,7 @@ create_group(Engine *engine)
 	group->locators = ct_allocate(context, group->size, sizeof(CtLocator));
 	group->records = ct_allocate_records(&engine->form, context, group->size);
 	group->points = ct_allocate(context, group->size, sizeof(CtBlockPoint));
-	group->found = ct_allocate(context, (size_t) group->size * knn->k,
-							   sizeof(CtNeighbour));
+	create_found(engine);
 	group->candidates = ct_allocate(context, group->size,
 									ct_candidates_bytes(ct_block_room(knn->k)));
 	group->answer = ct_allocate(context, knn->k, sizeof(CtKnnRow));
@@ -272,6 +304,13 @@ next_group(Engine *engine, CtKnnSource *source)
 	return true;
 }
 
+/* What a thread has found, by number of the query. */
+static inline CtFound *
+found_by(const Engine *engine, int thread)
+{
+	return engine->group.found + (size_t) thread * engine->group.size;
+}
+
 /* Forgets what the queries have found. */
 static void
 begin_group(Engine *engine)
@@ -284,11 +323,14 @@ begin_group(Engine *engine)
 	{
 		const CtKnnQuery *query = &group->queries[i];
 
-		ct_block_point_init(ct_record_at(&engine->form, group->records, i),
+		ct_block_point_init(ct_record_at(&engine->form, group->records, i), i,
 							query->number > 0 ? CT_NO_KEY :
 							ct_knn_key(&query->index_tid, &query->index_tid),
-							k, group->found + i * k,
-							group->candidates + i * bytes, &group->points[i]);
+							k, group->candidates + i * bytes,
+							&group->points[i]);
+		for (int t = 0; t < engine->store_threads; t++)
+			ct_found_clear(found_by(engine, t) + i,
+						   found_by(engine, t)[i].heap);
 	}
 }
 
@@ -299,14 +341,14 @@ answer_group(Engine *engine)
 
 	for (int i = 0; i < group->n; i++)
 	{
-		CtBlockPoint *point = &group->points[i];
+		CtFound    *found = found_by(engine, 0) + i;
 
 		CHECK_FOR_INTERRUPTS();
-		ct_block_sort(point);
-		for (int j = 0; j < point->nfound; j++)
-			group->answer[j] = ct_knn_neighbour(point->found[j].key,
-												point->found[j].dist);
-		ct_knn_answer(engine->knn, &group->queries[i], point->nfound,
+		ct_found_sort(found);
+		for (int j = 0; j < found->n; j++)
+			group->answer[j] = ct_knn_neighbour(found->heap[j].key,
+												found->heap[j].dist);
+		ct_knn_answer(engine->knn, &group->queries[i], found->n,
 					  group->answer);
 	}
 	engine->knn->report(engine->knn->arg);
@@ -377,6 +419,7 @@ begin_slab(Engine *engine)
 								most_blocks(engine), sizeof(uint64));
 	engine->paired = ct_allocate(slab->context, paired_marks(engine) *
 								 most_blocks(engine), sizeof(bool));
+	engine->needed = ct_allocate(slab->context, slab->nrows, sizeof(bool));
 	/* as if all rows had pairs, which are cleared when they are set */
 	memset(engine->paired, true, paired_marks(engine) * most_blocks(engine));
 	engine->work_bytes =
@@ -467,35 +510,6 @@ keep_complete_blocks(Engine *engine)
 	engine->nblocks = kept;
 }
 
-/* Marks and counts the rows of a leaf that some block needs; adds to *npairs. */
-static int
-needed_rows(const Engine *engine, const CtBlockLeaf *leaf, bool *needed,
-			int64 *npairs)
-{
-	uint64		any[CT_BLOCK_ROWS] = {0};
-	int			count = 0;
-
-	for (int b = 0; b < engine->nblocks; b++)
-	{
-		const uint64 *pairs = engine->blocks[b].pairs + leaf->first;
-
-		if (!ct_block_is_paired(&engine->blocks[b], leaf))
-			continue;
-		for (int i = 0; i < leaf->n; i++)
-			if (pairs[i] != 0)
-			{
-				any[i] |= pairs[i];
-				*npairs += pg_popcount64(pairs[i]);
-			}
-	}
-	for (int i = 0; i < leaf->n; i++)
-	{
-		needed[i] = any[i] != 0;
-		count += needed[i];
-	}
-	return count;
-}
-
 /* The thread has done its share of a region; the main one notes when. */
 static inline void
 end_share(instr_time *done)
@@ -504,111 +518,159 @@ end_share(instr_time *done)
 		INSTR_TIME_SET_CURRENT(*done);
 }
 
-/* Copies what is in the batch, by all threads. */
-static void
-copy_batch(Engine *engine)
-{
-	instr_time	begun;
-	instr_time	done;
+/* -------- distances -------- */
 
-	CHECK_FOR_INTERRUPTS();
-	if (engine->knn->nthreads == 1)
-		ct_vector_batch_copy(engine->batch, 0, 1);
-	else
+/*
+ * Copies the records of a part and evaluates its pairs; runs in a thread.
+ * Returns the number of distances.
+ */
+static size_t
+evaluate_part(Engine *engine, const Part *part, int thread)
+{
+	CtPairWork *work = (CtPairWork *)
+		(engine->pair_work + engine->pair_work_bytes * thread);
+	size_t		distances = 0;
+
+	for (int i = 0; i < part->n; i++)
 	{
-		INSTR_TIME_SET_CURRENT(begun);
-#pragma omp parallel num_threads(engine->knn->nthreads)
+		double	   *record = ct_record_at(&engine->form, engine->store,
+										  engine->store_size * thread + i);
+		int			vector = part->vector + i;
+
+		if (!ct_vector_batch_copy(engine->batch, vector, record))
 		{
-			ct_vector_batch_copy(engine->batch, omp_get_thread_num(),
-								 engine->knn->nthreads);
-			end_share(&done);
+			__atomic_store_n(&engine->broken, vector, __ATOMIC_RELAXED);
+			return 0;
 		}
-		ct_knn_region_done(engine->knn, begun, done);
+		engine->slab.records[engine->batch_rows[vector]] = record;
 	}
-	ct_vector_batch_release(engine->batch);
-}
-
-/* Reads the records of a leaf's rows, if they are needed. */
-static void
-read_leaf(Engine *engine, const CtBlockLeaf *leaf, const bool *needed,
-		  size_t nstored)
-{
-	CtSlab	   *slab = &engine->slab;
-
-	for (size_t row = leaf->first; row < leaf->first + leaf->n; row++)
-	{
-		double	   *record;
-
-		if (!needed[row - leaf->first])
-			continue;
-		record = ct_record_at(&engine->form, engine->store, nstored++);
-		slab->records[row] = record;
-		if (ct_vector_batch_add(engine->batch, slab->row_locators[row], record))
-			continue;
-		copy_batch(engine);
-		ct_vector_batch_add(engine->batch, slab->row_locators[row], record);
-	}
+	for (int b = 0; b < engine->nblocks; b++)
+		distances += ct_pairs_evaluate(&engine->rows, &engine->blocks[b],
+									   part->row,
+									   engine->batch_rows[part->vector + part->n - 1] + 1 - part->row,
+									   found_by(engine, thread), work);
+	return distances;
 }
 
 /*
- * Reads records for the pairs of leaves from number first on, until there is no
- * room or this is work enough.  Returns the number of the next leaf.
+ * Lets threads take parts until none is left, or an interrupt wants to be
+ * served; each that was taken is done.
  */
 static size_t
-read_rows(Engine *engine, size_t first)
+evaluate_parts(Engine *engine)
 {
-	CtSlab	   *slab = &engine->slab;
-	size_t		nstored = 0;
-	int64		npairs = 0;
-	size_t		l = first;
+	size_t		distances = 0;
+	instr_time	begun;
+	instr_time	done;
 
-	for (; l < slab->nleaves; l++)
+	INSTR_TIME_SET_CURRENT(begun);
+#pragma omp parallel num_threads(engine->knn->nthreads) reduction(+:distances)
 	{
-		const CtBlockLeaf *leaf = &slab->leaves[l];
-		bool		needed[CT_BLOCK_ROWS];
-		int			n = needed_rows(engine, leaf, needed, &npairs);
+		int			thread = omp_get_thread_num();
+		int			part;
 
-		if (l > first &&
-			(nstored + n > engine->store_size ||
-			 npairs * (double) engine->index->point_size > REGION_WORK))
-			break;
-		read_leaf(engine, leaf, needed, nstored);
-		nstored += n;
+		do
+		{
+			part = __atomic_fetch_add(&engine->next_part, 1, __ATOMIC_RELAXED);
+			if (part < engine->nparts)
+				distances += evaluate_part(engine, &engine->parts[part], thread);
+		} while (part < engine->nparts && !InterruptPending);
+		end_share(&done);
 	}
-	copy_batch(engine);
-	return l;
+	ct_knn_region_done(engine->knn, begun, done);
+	return distances;
+}
+
+/* Evaluates the pairs of the rows in the batch, and releases it. */
+static void
+evaluate_batch(Engine *engine)
+{
+	engine->broken = -1;
+	engine->next_part = 0;
+	while (engine->next_part < engine->nparts)
+	{
+		CHECK_FOR_INTERRUPTS();
+		engine->knn->distances += evaluate_parts(engine);
+	}
+	if (engine->broken >= 0)
+		ct_vector_batch_complain(engine->batch, engine->broken);
+	ct_vector_batch_release(engine->batch);
+	engine->knn->report(engine->knn->arg);
+}
+
+/*
+ * Divides the rows in the batch into parts: those of a leaf are together, as far
+ * as there is room for their records, until what is left would not keep all
+ * threads busy.
+ */
+static void
+form_parts(Engine *engine, size_t leaf)
+{
+	const CtBlockLeaf *leaves = engine->slab.leaves;
+	int			n = ct_vector_batch_size(engine->batch);
+	Part	   *part = NULL;
+	int			size = 0;
+
+	engine->nparts = 0;
+	for (int i = 0; i < n; i++)
+	{
+		uint32		row = engine->batch_rows[i];
+
+		if (part && part->n < size && row < leaves[leaf].first + leaves[leaf].n)
+		{
+			part->n++;
+			continue;
+		}
+		while (row >= leaves[leaf].first + leaves[leaf].n)
+			leaf++;
+		size = Max((n - i) / (2 * engine->knn->nthreads), PART_ROWS);
+		size = Min(size, engine->store_size);
+		part = &engine->parts[engine->nparts++];
+		part->row = row;
+		part->vector = i;
+		part->n = 1;
+	}
+}
+
+/* Joins what the threads have found for each query. */
+static void
+join_found(Engine *engine)
+{
+	Group	   *group = &engine->group;
+
+	for (int i = 0; i < group->n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ct_found_join(&group->points[i], found_by(engine, 0) + i, group->size,
+					  engine->store_threads);
+	}
 }
 
 /* Evaluates the pairs of all blocks. */
 static void
 evaluate_pairs(Engine *engine)
 {
-	size_t		first = 0;
+	CtSlab	   *slab = &engine->slab;
+	size_t		leaf = 0;
+	size_t		row = 0;
 
-	while (first < engine->slab.nleaves)
+	while (row < slab->nrows)
 	{
-		size_t		last = read_rows(engine, first);
-		size_t		distances = 0;
-		instr_time	begun;
-		instr_time	done;
-
-		CHECK_FOR_INTERRUPTS();
-		INSTR_TIME_SET_CURRENT(begun);
-#pragma omp parallel num_threads(engine->knn->nthreads) reduction(+:distances)
+		for (; row < slab->nrows; row++)
 		{
-#pragma omp for schedule(dynamic) nowait
-			for (int b = 0; b < engine->nblocks; b++)
-				distances += ct_block_evaluate(&engine->rows,
-											   &engine->blocks[b], first, last,
-											   thread_work(engine));
-			end_share(&done);
+			if (!engine->needed[row])
+				continue;
+			if (!ct_vector_batch_add(engine->batch, slab->row_locators[row]))
+				break;
+			engine->batch_rows[ct_vector_batch_size(engine->batch) - 1] = row;
 		}
-		ct_knn_region_done(engine->knn, begun, done);
-		engine->knn->distances += distances;
-		engine->knn->report(engine->knn->arg);
-		first = last;
+		form_parts(engine, leaf);
+		evaluate_batch(engine);
 	}
+	join_found(engine);
 }
+
+/* -------- bounds -------- */
 
 /* Brings a block to what is evaluated in a round; runs in a thread. */
 static void
@@ -629,6 +691,7 @@ pair_block(Engine *engine, CtBlock *block, int round)
 	}
 	else
 		ct_block_pair_next(rows, block, work);
+	ct_block_need(rows, block, engine->needed);
 }
 
 /*
@@ -640,6 +703,7 @@ pair_blocks(Engine *engine, int round)
 {
 	int			step = engine->knn->nthreads * THREAD_BLOCKS;
 
+	memset(engine->needed, false, engine->slab.nrows);
 	for (int from = 0; from < engine->nblocks; from += step)
 	{
 		int			to = Min(engine->nblocks, from + step);
@@ -725,7 +789,32 @@ ct_knn_residual_can(const CtKnn *knn)
 	engine.form = ct_records_form(knn->index);
 	return query_bytes(&engine) <= group_bytes(knn) &&
 		CT_BASIS_SIZE * landmark_bytes(&engine) <= slab_bytes(knn) &&
-		leaf->capacity * ct_record_bytes(&engine.form) <= store_bytes(knn);
+		ct_record_bytes(&engine.form) * knn->nthreads <= store_bytes(knn);
+}
+
+/* Memory for records, and for what threads do with them. */
+static void
+create_store(Engine *engine)
+{
+	CtKnn	   *knn = engine->knn;
+	int			nthreads = knn->nthreads;
+	size_t		size = store_bytes(knn) / nthreads / ct_record_bytes(&engine->form);
+	int			n;
+
+	engine->store_threads = nthreads;
+	engine->store_size = Max(size, 1);
+	engine->store = ct_allocate_records(&engine->form, engine->context,
+										engine->store_size * nthreads);
+	ct_prefer_large_pages(engine->store, engine->store_size * nthreads *
+						  ct_record_bytes(&engine->form));
+	engine->pair_work_bytes =
+		TYPEALIGN(CT_LINE, ct_pairs_work_bytes(engine->index->space.model));
+	engine->pair_work = ct_allocate_lines(engine->context,
+										  engine->pair_work_bytes * nthreads);
+	engine->batch = ct_vector_batch_create(engine->index);
+	n = ct_vector_batch_room(engine->batch);
+	engine->batch_rows = ct_allocate(engine->context, n, sizeof(uint32));
+	engine->parts = ct_allocate(engine->context, n, sizeof(Part));
 }
 
 static Engine *
@@ -743,11 +832,7 @@ create_engine(CtKnn *knn)
 	ct_slab_create(&engine->slab, knn->index,
 				   AllocSetContextCreate(context, "Covertree bulk search slab",
 										 ALLOCSET_DEFAULT_SIZES));
-	engine->store_size = Max(store_bytes(knn) /
-							 ct_record_bytes(&engine->form), knn->index->leaf.capacity);
-	engine->store = ct_allocate_records(&engine->form, context, engine->store_size);
-	ct_prefer_large_pages(engine->store,
-						  engine->store_size * ct_record_bytes(&engine->form));
+	create_store(engine);
 	return engine;
 }
 
@@ -761,7 +846,6 @@ ct_knn_residual(CtKnn *knn)
 
 	ct_knn_start_threads(knn);
 	create_group(engine);
-	engine->batch = ct_vector_batch_create(knn->index, knn->nthreads);
 	while (next_group(engine, source))
 	{
 		search_group(engine);

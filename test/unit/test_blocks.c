@@ -506,7 +506,8 @@ compare_neighbours(const void *a, const void *b)
 }
 
 static void
-check_point(const World *world, CtBlockPoint *point, int k)
+check_point(const World *world, const CtBlockPoint *point, CtFound *found,
+			int k)
 {
 	CtNeighbour all[ROWS];
 	int			n = 0;
@@ -521,11 +522,11 @@ check_point(const World *world, CtBlockPoint *point, int k)
 	}
 	qsort(all, n, sizeof(CtNeighbour), compare_neighbours);
 	n = n < k ? n : k;
-	ct_block_sort(point);
-	expect(point->nfound == n, world->space.kernels->name, "neighbours found",
-		   k, point->nfound);
-	for (int i = 0; i < n && point->nfound == n; i++)
-		expect(memcmp(&all[i], &point->found[i], sizeof(CtNeighbour)) == 0,
+	ct_found_sort(found);
+	expect(found->n == n, world->space.kernels->name, "neighbours found",
+		   k, found->n);
+	for (int i = 0; i < n && found->n == n; i++)
+		expect(memcmp(&all[i], &found->heap[i], sizeof(CtNeighbour)) == 0,
 			   world->space.kernels->name, "neighbour", k, i);
 }
 
@@ -545,10 +546,9 @@ create_block(const World *world, int npoints, int k, CtBlock *block)
 		int			row = p * 11 % ROWS;
 
 		block->points[p] = allocate(sizeof(CtBlockPoint));
-		ct_block_point_init(world->records[row],
+		ct_block_point_init(world->records[row], p,
 							p % 2 ? world->keys[row] : CT_NO_KEY, k,
-							allocate(sizeof(CtNeighbour) * k), allocate(bytes),
-							block->points[p]);
+							allocate(bytes), block->points[p]);
 		ct_block_point_admit(&world->rows, block->points[p]);
 	}
 }
@@ -559,7 +559,6 @@ free_block(CtBlock *block)
 	for (int p = 0; p < block->n; p++)
 	{
 		free(block->points[p]->candidates.most);
-		free(block->points[p]->found);
 		free(block->points[p]);
 	}
 	free(block->memory);
@@ -591,6 +590,63 @@ divide_block(const CtBlock *block, CtBlock *parts)
 	return nparts;
 }
 
+/* Threads by which rows are shared. */
+#define SHARERS		3
+
+static CtFound *
+create_found(int npoints, int k)
+{
+	CtFound    *found = allocate(sizeof(CtFound) * SHARERS * npoints);
+
+	for (int i = 0; i < SHARERS * npoints; i++)
+		ct_found_clear(&found[i], allocate(sizeof(CtNeighbour) * k));
+	return found;
+}
+
+static void
+free_found(CtFound *found, int npoints)
+{
+	for (int i = 0; i < SHARERS * npoints; i++)
+		free(found[i].heap);
+	free(found);
+}
+
+/*
+ * Evaluates a block's pairs, in parts of leaves, as threads would that share
+ * them.  Of the rows without a pair nobody is told.
+ */
+static size_t
+evaluate(const World *world, CtBlock *block, int npoints, CtFound *found)
+{
+	CtPairWork *work = allocate(ct_pairs_work_bytes(world->model));
+	bool		needed[ROWS] = {false};
+	size_t		pairs = 0;
+
+	ct_block_need(&world->rows, block, needed);
+	for (int i = 0; i < ROWS; i++)
+		expect(needed[i] == (block->paired[i / CT_PAIRED_ROWS] &&
+							 block->pairs[i] != 0),
+			   world->space.kernels->name, "row needed", npoints, i);
+	for (int l = 0; l < LEAVES; l++)
+	{
+		const CtBlockLeaf *leaf = &world->leaves[l];
+		int			n = l % 2 ? leaf->n : (leaf->n + 1) / 2;
+
+		pairs += ct_pairs_evaluate(&world->rows, block, leaf->first, n,
+								   found + l % SHARERS * npoints, work);
+		if (n < leaf->n)
+			pairs += ct_pairs_evaluate(&world->rows, block, leaf->first + n,
+									   leaf->n - n,
+									   found + (l + 1) % SHARERS * npoints,
+									   work);
+	}
+	for (int p = 0; p < block->n; p++)
+		ct_found_join(block->points[p], found + block->points[p]->number,
+					  npoints, SHARERS);
+	free(work);
+	return pairs;
+}
+
 /*
  * Points that are rows, some of which do not find themselves.  With little room
  * for candidates they lose some.  Returns how many did.
@@ -603,6 +659,7 @@ check_block(World *world, int npoints, int k, int room)
 	const CtModel *model = world->model;
 	CtBlockWork *work = allocate(ct_block_work_bytes(&world->rows,
 													 ct_block_room(k)));
+	CtFound    *found = create_found(npoints, k);
 	size_t		pairs = 0;
 	int			nlost = 0;
 	int			nparts;
@@ -617,7 +674,7 @@ check_block(World *world, int npoints, int k, int room)
 	for (int p = 0; p < npoints; p++)
 		nlost += ct_block_point_class(block.points[p]) != CT_BLOCK_COMPLETE;
 	ct_block_pair_first(&world->rows, &block, work);
-	pairs = ct_block_evaluate(&world->rows, &block, 0, LEAVES, work);
+	pairs = evaluate(world, &block, npoints, found);
 	nparts = divide_block(&block, parts);
 	for (int i = 0; i < nparts; i++)
 	{
@@ -627,14 +684,14 @@ check_block(World *world, int npoints, int k, int room)
 			if (round > 0 && ct_block_point_class(parts[i].points[0]) != CT_BLOCK_COMPLETE)
 				break;
 			ct_block_pair_next(&world->rows, &parts[i], work);
-			pairs += ct_block_evaluate(&world->rows, &parts[i], 0, 7, work);
-			pairs += ct_block_evaluate(&world->rows, &parts[i], 7, LEAVES, work);
+			pairs += evaluate(world, &parts[i], npoints, found);
 		}
 	}
 	expect(pairs <= (size_t) npoints * ROWS, world->space.kernels->name,
 		   "pairs evaluated once", npoints, k);
 	for (int p = 0; p < npoints; p++)
-		check_point(world, block.points[p], k);
+		check_point(world, block.points[p], &found[p], k);
+	free_found(found, npoints);
 	free_block(&block);
 	free(work);
 	return nlost;
