@@ -155,10 +155,29 @@ ct_found_sort(CtFound *found)
 
 /* -------- the second sieve -------- */
 
+/* What a point wants at least, by what this thread and others have found. */
+static inline double
+cut_of(const CtBlockPoint *point, const CtFound *found)
+{
+	double		cut;
+
+	__atomic_load(&point->cut, &cut, __ATOMIC_RELAXED);
+	return found->cut > cut ? found->cut : cut;
+}
+
+/* Tells others.  Where two do so at once the lesser may stay, which is true, too. */
+static inline void
+tell_cut(CtBlockPoint *point, const CtFound *found)
+{
+	double		cut = cut_of(point, found);
+
+	__atomic_store(&point->cut, &cut, __ATOMIC_RELAXED);
+}
+
 /* The bits of a pack's points that a product rules out. */
 static uint64_t
-ruled_out(const CtBlock *block, const CtPairWork *work, int first,
-		  double error, double scale, const double *products)
+ruled_out(const CtBlock *block, const CtFound *found, const CtPairWork *work,
+		  int first, double error, double scale, const double *products)
 {
 	uint64_t	out = 0;
 
@@ -168,7 +187,8 @@ ruled_out(const CtBlock *block, const CtPairWork *work, int first,
 		double		rho = fabs(work->covariances[b - first] -
 							   products[b - first]) * both;
 
-		if (rho + error * both + 16.0 * UNIT < block->points[b]->cut)
+		if (rho + error * both + 16.0 * UNIT <
+			cut_of(block->points[b], &found[block->points[b]->number]))
 			out |= UINT64_C(1) << b;
 	}
 	return out;
@@ -180,7 +200,7 @@ ruled_out(const CtBlock *block, const CtPairWork *work, int first,
  */
 static void
 sieve_pack(const CtBlockRows *rows, CtBlock *block, size_t first, int n,
-		   int pack, CtPairWork *work)
+		   int pack, const CtFound *found, CtPairWork *work)
 {
 	const CtModel *model = rows->space->model;
 	const CtKernelTable *kernels = rows->space->kernels;
@@ -210,8 +230,8 @@ sieve_pack(const CtBlockRows *rows, CtBlock *block, size_t first, int n,
 
 		kernels->covariances(&function, record, block->places + pack * CT_PACK,
 							 CT_BLOCK, CT_PACK, work->covariances);
-		block->pairs[list[i]] &= ~ruled_out(block, work, pack * CT_PACK, error,
-											scale_of(model, record),
+		block->pairs[list[i]] &= ~ruled_out(block, found, work, pack * CT_PACK,
+											error, scale_of(model, record),
 											work->products + i * CT_PACK);
 	}
 }
@@ -220,7 +240,7 @@ sieve_pack(const CtBlockRows *rows, CtBlock *block, size_t first, int n,
 
 /* Evaluates a point's pairs with rows that are listed, counted from first. */
 static void
-evaluate_list(const CtBlockRows *rows, const CtBlockPoint *point, size_t first,
+evaluate_list(const CtBlockRows *rows, CtBlockPoint *point, size_t first,
 			  const uint16_t *list, int n, CtFound *found, CtPairWork *work)
 {
 	const CtModel *model = rows->space->model;
@@ -247,10 +267,11 @@ evaluate_list(const CtBlockRows *rows, const CtBlockPoint *point, size_t first,
 													   work->covariances[i],
 													   work->products[i]));
 
-		if (rho >= fmax(point->cut, found->cut) && key >> 16 != point->self >> 16)
+		if (rho >= cut_of(point, found) && key >> 16 != point->self >> 16)
 			consider(found, point->k,
 					 &(CtNeighbour) {ct_correlation_distance(rho), key});
 	}
+	tell_cut(point, found);
 }
 
 size_t
@@ -269,7 +290,7 @@ ct_pairs_evaluate(const CtBlockRows *rows, CtBlock *block, size_t first,
 		return 0;
 	for (int pack = 0; pack < CT_BLOCK / CT_PACK; pack++)
 		if (any >> (pack * CT_PACK) & 0xFF)
-			sieve_pack(rows, block, first, n, pack, work);
+			sieve_pack(rows, block, first, n, pack, found, work);
 	memset(work->nlists, 0, sizeof(work->nlists));
 	for (int i = 0; i < n; i++)
 		for (uint64_t bits = pairs[i]; bits != 0; bits &= bits - 1)
@@ -281,7 +302,7 @@ ct_pairs_evaluate(const CtBlockRows *rows, CtBlock *block, size_t first,
 	for (; any != 0; any &= any - 1)
 	{
 		int			b = __builtin_ctzll(any);
-		const CtBlockPoint *point = block->points[b];
+		CtBlockPoint *point = block->points[b];
 
 		count += work->nlists[b];
 		if (work->nlists[b] > 0)
