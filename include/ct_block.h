@@ -76,6 +76,7 @@ typedef struct CtBlockRows
 	size_t		nrows;
 	const CtSpace *space;		/* that of the index, with its model */
 	double		min_variance;	/* no row or landmark has less */
+	const double *rates;		/* inverse of each lengthscale */
 	size_t		nlandmarks;
 	const double *const *landmarks; /* records */
 	size_t		nleaves;

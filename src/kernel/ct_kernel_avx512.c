@@ -135,6 +135,12 @@ vector_store(double *p, Vector v)
 	_mm512_storeu_pd(p, v);
 }
 
+CT_INLINE CT_TARGET void
+vector_store_floats(float *p, Vector v)
+{
+	_mm256_storeu_ps(p, _mm512_cvtpd_ps(v));
+}
+
 CT_INLINE CT_TARGET Mask
 mask_of(size_t count)
 {
@@ -582,6 +588,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.quantize = quantize,
 	.grouped_product = grouped_product,
 	.block_products = block_products,
+	.block_correlations = block_correlations,
 	.block_shares = block_shares,
 	.block_weigh = block_weigh,
 	.block_survivors = block_survivors,

@@ -16,6 +16,7 @@
  *		vector_div, vector_sqrt
  *		vector_min			(a, b): a < b ? a : b, so that NaN as b stays
  *		vector_load, vector_store, mask_of, vector_load_some
+ *		vector_store_floats	rounded
  *		vector_halves		the sum of the lanes, added in halves
  *
  * The tiles are sized so that their sums stay in registers.  Products are
@@ -371,6 +372,73 @@ covariances(const CtCovarianceFunction *function, const double *q,
 		case CT_COVARIANCE_MATERN52:
 			covariances_of_kind(CT_COVARIANCE_MATERN52, function, q, cols,
 								stride, n, result);
+			break;
+	}
+}
+
+/* -------- correlations of a block -------- */
+
+/* squared distances of VECTOR_LANES queries, by rates */
+CT_INLINE CT_TARGET Vector
+rated_squares(const double *rates, size_t dim, const double *x,
+			  const double *places)
+{
+	Vector		sum = vector_zero();
+
+	for (size_t j = 0; j < dim; j++)
+	{
+		Vector		diff = vector_sub(load_vector(places + j * CT_BLOCK),
+									  broadcast(x + j));
+		Vector		ratio = vector_mul(diff, broadcast(rates + j));
+
+		sum = vector_add(sum, vector_mul(ratio, ratio));
+	}
+	return vector_min(vector_set(CT_SQUARES_MAX), sum);
+}
+
+/* kind is a constant here */
+CT_INLINE CT_TARGET void
+correlations_of_kind(CtCovariance kind, const CtCovarianceFunction *function,
+					 const double *rates, const double *x,
+					 const double *places, size_t n, const double *products,
+					 double scale, const double *scales, float *rho)
+{
+	for (size_t i = 0; i < n; i += VECTOR_LANES)
+	{
+		Vector		squares = rated_squares(rates, function->dim, x, places + i);
+		Vector		value = covariance_of(kind, function->variance, squares);
+
+		value = vector_mul(vector_sub(value, load_vector(products + i)),
+						   vector_mul(vector_set(scale),
+									  load_vector(scales + i)));
+		value = vector_min(value, vector_set(1.0));
+		vector_store_floats(rho + i, vector_max(value, vector_set(-1.0)));
+	}
+}
+
+static CT_TARGET void
+block_correlations(const CtCovarianceFunction *function, const double *rates,
+				   const double *x, const double *places, size_t n,
+				   const double *products, double scale, const double *scales,
+				   float *rho)
+{
+	switch (function->kind)
+	{
+		case CT_COVARIANCE_RBF:
+			correlations_of_kind(CT_COVARIANCE_RBF, function, rates, x, places,
+								 n, products, scale, scales, rho);
+			break;
+		case CT_COVARIANCE_MATERN12:
+			correlations_of_kind(CT_COVARIANCE_MATERN12, function, rates, x,
+								 places, n, products, scale, scales, rho);
+			break;
+		case CT_COVARIANCE_MATERN32:
+			correlations_of_kind(CT_COVARIANCE_MATERN32, function, rates, x,
+								 places, n, products, scale, scales, rho);
+			break;
+		case CT_COVARIANCE_MATERN52:
+			correlations_of_kind(CT_COVARIANCE_MATERN52, function, rates, x,
+								 places, n, products, scale, scales, rho);
 			break;
 	}
 }

@@ -379,6 +379,12 @@ vector_store(double *p, Vector v)
 	store_f64(p, v);
 }
 
+CT_INLINE void
+vector_store_floats(float *p, Vector v)
+{
+	*p = (float) v;
+}
+
 CT_INLINE Mask
 mask_of(size_t count)
 {
@@ -614,6 +620,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.quantize = quantize,
 	.grouped_product = grouped_product,
 	.block_products = block_products,
+	.block_correlations = block_correlations,
 	.block_shares = block_shares,
 	.block_weigh = block_weigh,
 	.block_survivors = block_survivors,

@@ -76,7 +76,6 @@ struct CtBlockWork
 	uint8_t		alive[CT_BLOCK + 4];	/* points that a leaf is bounded for */
 	const double *vectors[LANDMARK_BATCH];
 	double		products[LANDMARK_BATCH * CT_BLOCK];
-	double		covariances[CT_BLOCK];
 	double	   *dist;			/* of a point and all leaves */
 	uint64_t   *near;			/* of each leaf the points that it is near */
 	double	   *keys;			/* of candidates */
@@ -196,6 +195,7 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 					CtBlockWork *work, size_t first, size_t n)
 {
 	const CtModel *model = rows->space->model;
+	const CtKernelTable *kernels = rows->space->kernels;
 	CtCovarianceFunction function = ct_model_function(model);
 	size_t		npacks = (block->n + CT_PACK - 1) / CT_PACK;
 	size_t		points = npacks * CT_PACK;
@@ -205,8 +205,8 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 	for (size_t i = first + n; i < first + 2 * n && i < rows->nlandmarks; i++)
 		for (size_t j = 0; j < model->m; j += 8)
 			__builtin_prefetch(features_of(model, rows->landmarks[i]) + j, 0, 2);
-	rows->space->kernels->block_products(work->vectors, n, block->packs, npacks,
-										 model->m, work->products);
+	kernels->block_products(work->vectors, n, block->packs, npacks, model->m,
+							work->products);
 	for (size_t i = 0; i < n; i++)
 	{
 		const double *landmark = rows->landmarks[first + i];
@@ -214,16 +214,10 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 		float	   *rho = work->rho + (first + i) * CT_BLOCK;
 		double		scale = 1.0 / sqrt(landmark[model->dims]);
 
-		rows->space->kernels->covariances(&function, landmark, block->places,
-										  CT_BLOCK, points, work->covariances);
-		for (size_t b = 0; b < points; b++)
-		{
-			double		value = (work->covariances[b] - products[b]) *
-				(scale * block->scale[b]);
-
-			/* infinite or NaN where the slack is 2, and anything will do */
-			rho[b] = (float) (value > 1.0 ? 1.0 : value >= -1.0 ? value : -1.0);
-		}
+		/* infinite where the slack is 2, and anything will do */
+		kernels->block_correlations(&function, rows->rates, landmark,
+									block->places, points, products, scale,
+									block->scale, rho);
 		for (size_t b = points; b < CT_BLOCK; b++)
 			rho[b] = 0.0f;
 	}

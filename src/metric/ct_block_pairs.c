@@ -14,8 +14,12 @@
  *
  *			PRODUCT_UNITS(m) 2^-53 (variance + nugget) a_q a_x + 16 2^-53
  *
- *	  of the reported correlation.  (k has the same bits in both, and the rest
- *	  are relative errors of numbers that are 1 at most, or clamped to 1.)
+ *	  of the reported correlation before it is rounded to float, which FLOAT_ERROR
+ *	  covers.  Of PRODUCT_UNITS, 1.0625 m + 9 are the products', and at least 55
+ *	  those of k: a coordinate multiplied by an inverse instead of divided differs by
+ *	  3 units of its last place, and so does the distance r in lengthscales;
+ *	  r |k'(r)| is below variance; and either k has less than 20 units of its own.
+ *	  The rest are relative errors of numbers that are 1 at most, or clamped to 1.
  *	  Where p is at its floor, a is taken as infinite, and nothing is ruled out.
  *
  * 3. The reported distance, by the operator's own operations.
@@ -41,6 +45,9 @@
 #define SIEVE_ROWS			4
 #define SIEVE_POINTS		3
 
+/* of a correlation rounded to float, and 16 units before that */
+#define FLOAT_ERROR			0x1p-23
+
 /* columns of coordinates are multiples of this */
 #define COLUMN_UNIT			8
 
@@ -50,6 +57,7 @@ struct CtPairWork
 	int			nlists[CT_BLOCK];
 	const double *vectors[CT_BLOCK_ROWS];
 	double		products[CT_BLOCK_ROWS * CT_PACK];
+	float		correlations[CT_PACK];
 	double		covariances[CT_BLOCK_ROWS];
 	double		columns[];		/* dims columns of CT_BLOCK_ROWS coordinates */
 };
@@ -177,17 +185,16 @@ tell_cut(CtBlockPoint *point, const CtFound *found)
 /* The bits of a pack's points that a product rules out. */
 static uint64_t
 ruled_out(const CtBlock *block, const CtFound *found, const CtPairWork *work,
-		  int first, double error, double scale, const double *products)
+		  int first, double error, double scale)
 {
 	uint64_t	out = 0;
 
 	for (int b = first; b < first + CT_PACK && b < block->n; b++)
 	{
 		double		both = scale * block->scale[b];
-		double		rho = fabs(work->covariances[b - first] -
-							   products[b - first]) * both;
+		double		rho = fabs(work->correlations[b - first]);
 
-		if (rho + error * both + 16.0 * UNIT <
+		if (rho + error * both + FLOAT_ERROR <
 			cut_of(block->points[b], &found[block->points[b]->number]))
 			out |= UINT64_C(1) << b;
 	}
@@ -228,11 +235,15 @@ sieve_pack(const CtBlockRows *rows, CtBlock *block, size_t first, int n,
 	{
 		const double *record = rows->records[list[i]];
 
-		kernels->covariances(&function, record, block->places + pack * CT_PACK,
-							 CT_BLOCK, CT_PACK, work->covariances);
+		double		scale = scale_of(model, record);
+
+		kernels->block_correlations(&function, rows->rates, record,
+									block->places + pack * CT_PACK, CT_PACK,
+									work->products + i * CT_PACK, scale,
+									block->scale + pack * CT_PACK,
+									work->correlations);
 		block->pairs[list[i]] &= ~ruled_out(block, found, work, pack * CT_PACK,
-											error, scale_of(model, record),
-											work->products + i * CT_PACK);
+											error, scale);
 	}
 }
 

@@ -44,6 +44,8 @@
 
 #define ROUNDS				3
 
+#define LEAST_LENGTHSCALE	1e-300
+
 /* one query in so many may have to be bounded again, as it seems at first */
 #define SAVED_SHARE			2
 
@@ -773,9 +775,24 @@ search_group(Engine *engine)
 	search_slab(engine);
 }
 
+/* Has each lengthscale an inverse that is not denormal? */
+static bool
+has_rates(const CtModel *model)
+{
+	for (int j = 0; j < (int) model->dims; j++)
+	{
+		double		lengthscale = ct_model_lengthscale(model)[j];
+
+		if (!(lengthscale >= LEAST_LENGTHSCALE &&
+			  lengthscale <= 1.0 / LEAST_LENGTHSCALE))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Can the engine serve the search?  It needs memory for a group of one query, a
- * leaf with its landmarks, and the rows of a leaf.
+ * leaf with its landmarks, and a record for each thread.
  */
 bool
 ct_knn_residual_can(const CtKnn *knn)
@@ -784,7 +801,7 @@ ct_knn_residual_can(const CtKnn *knn)
 	const CtLayout *leaf = &knn->index->leaf;
 
 	if (knn->index->space.model == NULL || knn->k > INT_MAX ||
-		leaf->capacity > CT_BLOCK_ROWS)
+		leaf->capacity > CT_BLOCK_ROWS || !has_rates(knn->index->space.model))
 		return false;
 	engine.form = ct_records_form(knn->index);
 	return query_bytes(&engine) <= group_bytes(knn) &&

@@ -270,11 +270,23 @@ find_centres(CtSlab *slab)
 	pfree(row);
 }
 
+static const double *
+find_rates(const CtSlab *slab)
+{
+	int			dims = slab->index->meta.dims;
+	double	   *rates = ct_allocate(slab->context, dims, sizeof(double));
+
+	for (int j = 0; j < dims; j++)
+		rates[j] = 1.0 / ct_model_lengthscale(slab->index->space.model)[j];
+	return rates;
+}
+
 /* Reads what is still missing, and says what rows there are. */
 void
 ct_slab_complete(CtSlab *slab, CtBlockRows *rows)
 {
 	rows->space = &slab->index->space;
+	rows->rates = find_rates(slab);
 	rows->min_variance = read_landmarks(slab);
 	find_centres(slab);
 	slab->records = ct_allocate(slab->context, slab->nrows, sizeof(double *));

@@ -24,6 +24,7 @@
 
 #define LENGTH(array)		(sizeof(array) / sizeof((array)[0]))
 #define FENCE				-12345.0
+#define DIMS				2
 
 static unsigned long failures = 0;
 
@@ -94,6 +95,61 @@ check_products(const CtKernelTable *kernels, size_t n, size_t npacks,
 		}
 	expect(products[n * stride] == FENCE, kernels->name,
 		   "block_products wrote beyond its output", n, dim);
+}
+
+/*
+ * Correlations of a location and a block, against those of covariances(); the
+ * first query is where the location is, the second has an infinite scale.
+ */
+static void
+check_correlations(const CtKernelTable *kernels, CtCovariance covariance,
+				   size_t n)
+{
+	double		lengthscale[DIMS];
+	double		rates[DIMS];
+	double		x[DIMS];
+	double		places[DIMS * CT_BLOCK];
+	double		products[CT_BLOCK];
+	double		scales[CT_BLOCK];
+	double		covariances[CT_BLOCK];
+	float		rho[CT_BLOCK + 1];
+	CtCovarianceFunction function = {covariance, DIMS, 1.5, lengthscale};
+
+	for (int j = 0; j < DIMS; j++)
+	{
+		lengthscale[j] = 0.3 + random_unit() * random_unit();
+		rates[j] = 1.0 / lengthscale[j];
+		/* far from the origin, so that differences must come first */
+		x[j] = 1e6 + random_unit();
+		for (int b = 0; b < CT_BLOCK; b++)
+			places[j * CT_BLOCK + b] = b == 0 ? x[j] : 1e6 + random_unit();
+	}
+	for (int b = 0; b < CT_BLOCK; b++)
+	{
+		products[b] = b == 0 ? 0.0 : random_unit();
+		scales[b] = b == 1 ? INFINITY : 1.0 + fabs(random_unit());
+	}
+	rho[n] = FENCE;
+	ct_kernel_scalar.covariances(&function, x, places, CT_BLOCK, CT_BLOCK,
+								 covariances);
+	kernels->block_correlations(&function, rates, x, places, n, products, 0.4,
+								scales, rho);
+	for (size_t b = 0; b < n; b++)
+	{
+		double		value = (covariances[b] - products[b]) * (0.4 * scales[b]);
+		double		error = 64.0 * 0x1p-53 * 1.5 * 0.4 * scales[b] + 0x1p-24;
+
+		value = fmax(fmin(value, 1.0), -1.0);
+		expect(fabs(rho[b] - value) <= error && fabsf(rho[b]) <= 1.0f,
+			   kernels->name, "block_correlations", n, b);
+	}
+	expect(rho[n] == FENCE, kernels->name,
+		   "block_correlations wrote beyond its output", n, 0);
+	products[0] = covariances[0];
+	scales[0] = INFINITY;
+	kernels->block_correlations(&function, rates, x, places, CT_PACK, products,
+								0.4, scales, rho);
+	expect(rho[0] == 1.0f, kernels->name, "block_correlations of no number", n, 0);
 }
 
 static void
@@ -320,6 +376,13 @@ check_kernels(const CtKernelTable *kernels)
 	}
 	for (size_t n = 1; n <= CT_BLOCK_BASIS; n++)
 		check_shares(kernels, n);
+	for (size_t n = CT_PACK; n <= CT_BLOCK; n += CT_PACK)
+	{
+		check_correlations(kernels, CT_COVARIANCE_RBF, n);
+		check_correlations(kernels, CT_COVARIANCE_MATERN12, n);
+		check_correlations(kernels, CT_COVARIANCE_MATERN32, n);
+		check_correlations(kernels, CT_COVARIANCE_MATERN52, n);
+	}
 	check_weights(kernels);
 	for (int i = 0; i <= CT_BLOCK_WIDE; i++)
 	{
@@ -336,7 +399,6 @@ check_kernels(const CtKernelTable *kernels)
 #define SEEN_WORDS	((LEAF_ROWS + CT_BLOCK_WIDE - 1) / CT_BLOCK_WIDE)
 #define LEAVES		(ROWS / LEAF_ROWS)
 #define LANDMARKS	60
-#define DIMS		2
 #define POINTS		50
 #define MAX_K		(ROWS + 1)
 #define LEAST_ROOM	256			/* what ct_block_room() gives at least */
@@ -345,6 +407,7 @@ typedef struct World
 {
 	CtModel    *model;
 	CtSpace		space;
+	double		rates[DIMS];
 	double	   *records[ROWS];
 	uint64_t	keys[ROWS];
 	uint32_t	pivots[LEAVES][CT_BASIS_SIZE];
@@ -479,6 +542,9 @@ create_world(const CtKernelTable *kernels, CtCovariance covariance, size_t m,
 	world->rows.space = &world->space;
 	world->rows.nrows = ROWS;
 	world->rows.saved = &world->saved;
+	for (int j = 0; j < DIMS; j++)
+		world->rates[j] = 1.0 / ct_model_lengthscale(world->model)[j];
+	world->rows.rates = world->rates;
 	world->saved.room = 4;
 	world->saved.memory = allocate(sizeof(float) * 4 * LANDMARKS);
 	world->rows.nlandmarks = LANDMARKS;
