@@ -45,6 +45,13 @@ typedef struct CtKnnQuery
 	ItemPointerData tid;		/* of a row, as the snapshot sees it */
 } CtKnnQuery;
 
+/* A parallel region of a search, by the main thread's clock. */
+typedef struct CtKnnRegion
+{
+	instr_time	begun;
+	instr_time	done;			/* its own share */
+} CtKnnRegion;
+
 typedef struct CtKnn
 {
 	CtIndex    *index;			/* metadata are fresh */
@@ -127,7 +134,9 @@ extern void ct_knn_answer(CtKnn *knn, const CtKnnQuery *query, int64 n,
 						  const CtKnnRow *rows);
 extern void ct_knn_own_threads(void);
 extern void ct_knn_start_threads(CtKnn *knn);
-extern void ct_knn_region_done(CtKnn *knn, instr_time begun, instr_time done);
+extern void ct_knn_region_begin(CtKnnRegion *region);
+extern void ct_knn_region_share_done(CtKnnRegion *region);
+extern void ct_knn_region_end(CtKnn *knn, const CtKnnRegion *region);
 extern void ct_knn_one_by_one(CtKnn *knn, const CtKnnQuery *query,
 							  const double *point);
 

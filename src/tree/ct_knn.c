@@ -10,6 +10,7 @@
  */
 #include "ct_compat.h"
 
+#include <omp.h>
 #include <sys/resource.h>
 
 #include "utils/memutils.h"
@@ -197,28 +198,43 @@ ct_knn_start_threads(CtKnn *knn)
 	knn->preempted = times_preempted();
 }
 
+/* Notes that a parallel region begins. */
+void
+ct_knn_region_begin(CtKnnRegion *region)
+{
+	INSTR_TIME_SET_CURRENT(region->begun);
+}
+
+/* A thread has done its share of the region; the main one notes when. */
+void
+ct_knn_region_share_done(CtKnnRegion *region)
+{
+	if (omp_get_thread_num() == 0)
+		INSTR_TIME_SET_CURRENT(region->done);
+}
+
 /*
- * Tells that a parallel region is over, in which the main thread did its share
- * from begun to done.  Where it waits for others longer than it works, or often
- * loses its processor, the machine has none to spare: it hands out time by
- * milliseconds, and may do that in each of hundreds of regions.  The rest of the
- * search does without other threads then.
+ * Tells that the region is over.  Where the main thread waits for others longer
+ * than it works, or often loses its processor, the machine has none to spare: it
+ * hands out time by milliseconds, and may do that in each of hundreds of regions.
+ * The rest of the search does without other threads then.
  */
 void
-ct_knn_region_done(CtKnn *knn, instr_time begun, instr_time done)
+ct_knn_region_end(CtKnn *knn, const CtKnnRegion *region)
 {
-	instr_time	now;
+	instr_time	waited;
+	instr_time	worked = region->done;
 	instr_time	elapsed;
 
 	if (knn->nthreads == 1)
 		return;
-	INSTR_TIME_SET_CURRENT(now);
-	elapsed = now;
+	INSTR_TIME_SET_CURRENT(waited);
+	elapsed = waited;
 	INSTR_TIME_SUBTRACT(elapsed, knn->begun);
-	INSTR_TIME_SUBTRACT(now, done);
-	INSTR_TIME_SUBTRACT(done, begun);
-	knn->waited += INSTR_TIME_GET_DOUBLE(now);
-	knn->worked += INSTR_TIME_GET_DOUBLE(done);
+	INSTR_TIME_SUBTRACT(waited, region->done);
+	INSTR_TIME_SUBTRACT(worked, region->begun);
+	knn->waited += INSTR_TIME_GET_DOUBLE(waited);
+	knn->worked += INSTR_TIME_GET_DOUBLE(worked);
 	if (knn->waited > PATIENCE + knn->worked / 4 ||
 		times_preempted() - knn->preempted >
 		PREEMPTIONS + INSTR_TIME_GET_DOUBLE(elapsed) * PREEMPTIONS_A_SECOND)

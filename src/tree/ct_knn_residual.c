@@ -25,6 +25,7 @@
 #include <omp.h>
 
 #include "ct_knn.h"
+#include "ct_knn_distances.h"
 #include "ct_knn_slab.h"
 #include "ct_knn_tree.h"
 
@@ -38,9 +39,6 @@
 #define STORE_SHARE			4
 #define STORE_BYTES			((size_t) 512 * 1024)
 #define GROUP_SHARE			0.375
-
-/* rows of a part that is no longer divided, if a thread may be left without any */
-#define PART_ROWS			8
 
 #define ROUNDS				3
 
@@ -68,18 +66,10 @@ typedef struct Group
 	CtLocator  *locators;
 	double	   *records;
 	CtBlockPoint *points;
-	CtFound    *found;			/* of each query, by each thread */
+	CtFound    *found;			/* of each query, by each thread that there was */
 	char	   *candidates;		/* ct_candidates_bytes() for each */
 	CtKnnRow   *answer;
 } Group;
-
-/* Rows of a leaf, of which a thread computes distances. */
-typedef struct Part
-{
-	size_t		row;			/* number of the first in the slab */
-	int			n;
-	int			vector;			/* number of its record in the batch */
-} Part;
 
 typedef struct Engine
 {
@@ -98,23 +88,12 @@ typedef struct Engine
 	bool	   *paired;			/* and their marks */
 	bool	   *needed;			/* rows that some block needs */
 
-	/* records of rows */
-	CtVectorBatch *batch;
-	uint32	   *batch_rows;		/* in the slab */
-	Part	   *parts;			/* of the batch */
-	int			nparts;
-	int			next_part;		/* that no thread has yet */
-	int			broken;			/* number of a vector that is not there, or -1 */
-	int			store_threads;
-	size_t		store_size;		/* records of a thread */
-	double	   *store;
+	CtDistances distances;
 
 	int			nblocks;
 	CtBlock    *blocks;
 	size_t		work_bytes;
 	char	   *work;			/* of each thread */
-	size_t		pair_work_bytes;
-	char	   *pair_work;
 } Engine;
 
 /* -------- memory -------- */
@@ -197,7 +176,7 @@ create_found(Engine *engine)
 {
 	Group	   *group = &engine->group;
 	size_t		k = engine->knn->k;
-	size_t		n = (size_t) engine->store_threads * group->size;
+	size_t		n = (size_t) engine->distances.nthreads * group->size;
 	CtNeighbour *heaps = ct_allocate(engine->context, n * k,
 									 sizeof(CtNeighbour));
 
@@ -330,7 +309,7 @@ begin_group(Engine *engine)
 							ct_knn_key(&query->index_tid, &query->index_tid),
 							k, group->candidates + i * bytes,
 							&group->points[i]);
-		for (int t = 0; t < engine->store_threads; t++)
+		for (int t = 0; t < engine->distances.nthreads; t++)
 			ct_found_clear(found_by(engine, t) + i,
 						   found_by(engine, t)[i].heap);
 	}
@@ -512,128 +491,6 @@ keep_complete_blocks(Engine *engine)
 	engine->nblocks = kept;
 }
 
-/* The thread has done its share of a region; the main one notes when. */
-static inline void
-end_share(instr_time *done)
-{
-	if (omp_get_thread_num() == 0)
-		INSTR_TIME_SET_CURRENT(*done);
-}
-
-/* -------- distances -------- */
-
-/*
- * Copies the records of a part and evaluates its pairs; runs in a thread.
- * Returns the number of distances.
- */
-static size_t
-evaluate_part(Engine *engine, const Part *part, int thread)
-{
-	CtPairWork *work = (CtPairWork *)
-		(engine->pair_work + engine->pair_work_bytes * thread);
-	size_t		distances = 0;
-
-	for (int i = 0; i < part->n; i++)
-	{
-		double	   *record = ct_record_at(&engine->form, engine->store,
-										  engine->store_size * thread + i);
-		int			vector = part->vector + i;
-
-		if (!ct_vector_batch_copy(engine->batch, vector, record))
-		{
-			__atomic_store_n(&engine->broken, vector, __ATOMIC_RELAXED);
-			return 0;
-		}
-		engine->slab.records[engine->batch_rows[vector]] = record;
-	}
-	for (int b = 0; b < engine->nblocks; b++)
-		distances += ct_pairs_evaluate(&engine->rows, &engine->blocks[b],
-									   part->row,
-									   engine->batch_rows[part->vector + part->n - 1] + 1 - part->row,
-									   found_by(engine, thread), work);
-	return distances;
-}
-
-/*
- * Lets threads take parts until none is left, or an interrupt wants to be
- * served; each that was taken is done.
- */
-static size_t
-evaluate_parts(Engine *engine)
-{
-	size_t		distances = 0;
-	instr_time	begun;
-	instr_time	done;
-
-	INSTR_TIME_SET_CURRENT(begun);
-#pragma omp parallel num_threads(engine->knn->nthreads) reduction(+:distances)
-	{
-		int			thread = omp_get_thread_num();
-		int			part;
-
-		do
-		{
-			part = __atomic_fetch_add(&engine->next_part, 1, __ATOMIC_RELAXED);
-			if (part < engine->nparts)
-				distances += evaluate_part(engine, &engine->parts[part], thread);
-		} while (part < engine->nparts && !InterruptPending);
-		end_share(&done);
-	}
-	ct_knn_region_done(engine->knn, begun, done);
-	return distances;
-}
-
-/* Evaluates the pairs of the rows in the batch, and releases it. */
-static void
-evaluate_batch(Engine *engine)
-{
-	engine->broken = -1;
-	engine->next_part = 0;
-	while (engine->next_part < engine->nparts)
-	{
-		CHECK_FOR_INTERRUPTS();
-		engine->knn->distances += evaluate_parts(engine);
-	}
-	if (engine->broken >= 0)
-		ct_vector_batch_complain(engine->batch, engine->broken);
-	ct_vector_batch_release(engine->batch);
-	engine->knn->report(engine->knn->arg);
-}
-
-/*
- * Divides the rows in the batch into parts: those of a leaf are together, as far
- * as there is room for their records, until what is left would not keep all
- * threads busy.
- */
-static void
-form_parts(Engine *engine, size_t leaf)
-{
-	const CtBlockLeaf *leaves = engine->slab.leaves;
-	int			n = ct_vector_batch_size(engine->batch);
-	Part	   *part = NULL;
-	int			size = 0;
-
-	engine->nparts = 0;
-	for (int i = 0; i < n; i++)
-	{
-		uint32		row = engine->batch_rows[i];
-
-		if (part && part->n < size && row < leaves[leaf].first + leaves[leaf].n)
-		{
-			part->n++;
-			continue;
-		}
-		while (row >= leaves[leaf].first + leaves[leaf].n)
-			leaf++;
-		size = Max((n - i) / (2 * engine->knn->nthreads), PART_ROWS);
-		size = Min(size, engine->store_size);
-		part = &engine->parts[engine->nparts++];
-		part->row = row;
-		part->vector = i;
-		part->n = 1;
-	}
-}
-
 /* Joins what the threads have found for each query. */
 static void
 join_found(Engine *engine)
@@ -644,35 +501,9 @@ join_found(Engine *engine)
 	{
 		CHECK_FOR_INTERRUPTS();
 		ct_found_join(&group->points[i], found_by(engine, 0) + i, group->size,
-					  engine->store_threads);
+					  engine->distances.nthreads);
 	}
 }
-
-/* Evaluates the pairs of all blocks. */
-static void
-evaluate_pairs(Engine *engine)
-{
-	CtSlab	   *slab = &engine->slab;
-	size_t		leaf = 0;
-	size_t		row = 0;
-
-	while (row < slab->nrows)
-	{
-		for (; row < slab->nrows; row++)
-		{
-			if (!engine->needed[row])
-				continue;
-			if (!ct_vector_batch_add(engine->batch, slab->row_locators[row]))
-				break;
-			engine->batch_rows[ct_vector_batch_size(engine->batch) - 1] = row;
-		}
-		form_parts(engine, leaf);
-		evaluate_batch(engine);
-	}
-	join_found(engine);
-}
-
-/* -------- bounds -------- */
 
 /* Brings a block to what is evaluated in a round; runs in a thread. */
 static void
@@ -709,19 +540,18 @@ pair_blocks(Engine *engine, int round)
 	for (int from = 0; from < engine->nblocks; from += step)
 	{
 		int			to = Min(engine->nblocks, from + step);
-		instr_time	begun;
-		instr_time	done;
+		CtKnnRegion region;
 
 		CHECK_FOR_INTERRUPTS();
-		INSTR_TIME_SET_CURRENT(begun);
+		ct_knn_region_begin(&region);
 #pragma omp parallel num_threads(engine->knn->nthreads)
 		{
 #pragma omp for schedule(dynamic) nowait
 			for (int b = from; b < to; b++)
 				pair_block(engine, &engine->blocks[b], round);
-			end_share(&done);
+			ct_knn_region_share_done(&region);
 		}
-		ct_knn_region_done(engine->knn, begun, done);
+		ct_knn_region_end(engine->knn, &region);
 	}
 }
 
@@ -733,10 +563,11 @@ static void
 search_slab(Engine *engine)
 {
 	Group	   *group = &engine->group;
+	CtSlab	   *slab = &engine->slab;
 
-	if (engine->slab.nleaves == 0)
+	if (slab->nleaves == 0)
 		return;
-	if (engine->slab.landmarks == NULL)
+	if (slab->landmarks == NULL)
 		begin_slab(engine);
 	engine->saved.taken = 0;
 	for (int i = 0; i < group->n; i++)
@@ -748,7 +579,10 @@ search_slab(Engine *engine)
 		else
 			keep_complete_blocks(engine);
 		pair_blocks(engine, round);
-		evaluate_pairs(engine);
+		ct_distances_compute(&engine->distances, slab, &engine->rows,
+							 engine->nblocks, engine->blocks, engine->needed,
+							 group->found, group->size);
+		join_found(engine);
 	}
 }
 
@@ -809,31 +643,6 @@ ct_knn_residual_can(const CtKnn *knn)
 		ct_record_bytes(&engine.form) * knn->nthreads <= store_bytes(knn);
 }
 
-/* Memory for records, and for what threads do with them. */
-static void
-create_store(Engine *engine)
-{
-	CtKnn	   *knn = engine->knn;
-	int			nthreads = knn->nthreads;
-	size_t		size = store_bytes(knn) / nthreads / ct_record_bytes(&engine->form);
-	int			n;
-
-	engine->store_threads = nthreads;
-	engine->store_size = Max(size, 1);
-	engine->store = ct_allocate_records(&engine->form, engine->context,
-										engine->store_size * nthreads);
-	ct_prefer_large_pages(engine->store, engine->store_size * nthreads *
-						  ct_record_bytes(&engine->form));
-	engine->pair_work_bytes =
-		TYPEALIGN(CT_LINE, ct_pairs_work_bytes(engine->index->space.model));
-	engine->pair_work = ct_allocate_lines(engine->context,
-										  engine->pair_work_bytes * nthreads);
-	engine->batch = ct_vector_batch_create(engine->index);
-	n = ct_vector_batch_room(engine->batch);
-	engine->batch_rows = ct_allocate(engine->context, n, sizeof(uint32));
-	engine->parts = ct_allocate(engine->context, n, sizeof(Part));
-}
-
 static Engine *
 create_engine(CtKnn *knn)
 {
@@ -849,7 +658,6 @@ create_engine(CtKnn *knn)
 	ct_slab_create(&engine->slab, knn->index,
 				   AllocSetContextCreate(context, "Covertree bulk search slab",
 										 ALLOCSET_DEFAULT_SIZES));
-	create_store(engine);
 	return engine;
 }
 
@@ -862,6 +670,7 @@ ct_knn_residual(CtKnn *knn)
 	CtKnnSource *source = ct_knn_source_open(knn);
 
 	ct_knn_start_threads(knn);
+	ct_distances_create(&engine->distances, knn, store_bytes(knn));
 	create_group(engine);
 	while (next_group(engine, source))
 	{
