@@ -141,6 +141,15 @@ vector_store_floats(float *p, Vector v)
 	_mm_storeu_ps(p, _mm256_cvtpd_ps(v));
 }
 
+/* integers, in 16 bits each */
+CT_INLINE CT_TARGET void
+vector_store_words(int16_t *p, Vector v)
+{
+	__m128i		integers = _mm256_cvtpd_epi32(v);
+
+	_mm_storel_epi64((__m128i *) p, _mm_packs_epi32(integers, integers));
+}
+
 CT_INLINE CT_TARGET Mask
 mask_of(size_t count)
 {

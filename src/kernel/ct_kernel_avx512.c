@@ -141,6 +141,14 @@ vector_store_floats(float *p, Vector v)
 	_mm256_storeu_ps(p, _mm512_cvtpd_ps(v));
 }
 
+/* integers, in 16 bits each */
+CT_INLINE CT_TARGET void
+vector_store_words(int16_t *p, Vector v)
+{
+	_mm_storeu_si128((__m128i *) p,
+					 _mm256_cvtepi32_epi16(_mm512_cvtpd_epi32(v)));
+}
+
 CT_INLINE CT_TARGET Mask
 mask_of(size_t count)
 {

@@ -385,6 +385,13 @@ vector_store_floats(float *p, Vector v)
 	*p = (float) v;
 }
 
+/* integers, in 16 bits each */
+CT_INLINE void
+vector_store_words(int16_t *p, Vector v)
+{
+	*p = (int16_t) v;
+}
+
 CT_INLINE Mask
 mask_of(size_t count)
 {
