@@ -104,7 +104,8 @@ typedef struct CtKnn
  * Takes a copy of a page that belongs to a link.  The node's columns may be
  * read as long as the function runs; no lock is held, so that vectors may be
  * read too.  Of a leaf, seen has the versions of its rows that the snapshot
- * sees, or invalid ones; it is NULL for a routing page.
+ * sees, or invalid ones; it is NULL for a routing page.  Leaves without rows,
+ * which a vacuum has not yet freed, do not come.
  */
 typedef void (*CtKnnPage) (void *arg, const CtNode *node,
 						   const ItemPointerData *seen);

@@ -86,7 +86,10 @@ copy_page(CtKnn *knn, const CtLink *link, int height, Page image,
 	return COPIED;
 }
 
-/* Hands a copied page on, with what the snapshot sees of its rows. */
+/*
+ * Hands a copied page on, with what the snapshot sees of its rows; but not a leaf
+ * without any, which a vacuum leaves until it comes to free pages.
+ */
 static void
 use_page(CtKnn *knn, Page image, CtKnnPage page, void *arg)
 {
