@@ -36,6 +36,7 @@ REGRESS = \
 	validate \
 	inspect \
 	errors \
+	tables_setup \
 	bulk_setup \
 	bulk_search \
 	bulk_search_codes \

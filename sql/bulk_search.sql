@@ -111,15 +111,16 @@ SELECT ct_check('bulk');
 -- Any number of threads, any memory, any instruction set
 --
 SELECT * FROM bulk_both();
-INSERT INTO ct_bulk.config (tab, index) VALUES ('bulk', 'bulk_pt');
+INSERT INTO ct_tables.config (tab, index) VALUES ('bulk', 'bulk_pt');
 INSERT INTO ct_bulk.search VALUES ('bulk', 'few', ct_bulk.queries('gauss', 10, 3, 2), 30),
 	('bulk', 'many', ct_bulk.queries('gauss', 1000, 3, 3), 10);
 SELECT ct_bulk.expect();
 SELECT ct_bulk.compare_resources('{0,1,2}', '{64kB,1MB,4MB,64MB}');
 SELECT ct_bulk.compare_levels();
-SELECT answers >= 13 * (10 * 30 + 1000 * 10) AS enough FROM ct_bulk.counter;
-SELECT * FROM ct_bulk.failure;
-SELECT ct_bulk.forget();
+SELECT answers >= 13 * (10 * 30 + 1000 * 10) AS enough FROM ct_tables.counter;
+SELECT * FROM ct_tables.failure;
+SELECT ct_tables.forget();
+TRUNCATE ct_bulk.search;
 -- the whole graph in little memory is that in much
 SET work_mem = '64kB';
 CREATE TEMP TABLE bulk_little AS SELECT * FROM covertree_knn_graph('bulk_pt', 5);

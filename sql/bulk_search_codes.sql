@@ -5,8 +5,8 @@
 -- deletes, vacuum and re-inserts.  Prints failures and whether there were
 -- enough answers.
 --
-INSERT INTO ct_bulk.config (tab, index, shape, dims, element, built, n, seed)
-	SELECT format('ct_bulk.t%s', row_number() OVER ()), format('ct_bulk.t%s_pt_idx', row_number() OVER ()),
+INSERT INTO ct_tables.config (tab, index, shape, dims, element, built, n, seed)
+	SELECT format('ct_tables.t%s', row_number() OVER ()), format('ct_tables.t%s_pt_idx', row_number() OVER ()),
 		c.*, hashtext(shape) % 1000 + dims
 	FROM (VALUES
 		('gauss', 17, 'double precision', true, 1200),
@@ -25,13 +25,13 @@ INSERT INTO ct_bulk.config (tab, index, shape, dims, element, built, n, seed)
 		('clusters', 300, 'real', false, 120),
 		('gauss', 600, 'real', true, 100)) AS c (shape, dims, element, built, n);
 INSERT INTO ct_bulk.search
-	SELECT tab, s.* FROM ct_bulk.config AS c,
+	SELECT tab, s.* FROM ct_tables.config AS c,
 		LATERAL (VALUES ('few', ct_bulk.queries(c, 4), 1), ('many', ct_bulk.queries(c, 40), 12),
 						('large k', ct_bulk.queries(c, 5), 100)) AS s
 	UNION ALL
-	SELECT tab, 'all rows', ct_bulk.queries(c, 4), 5000 FROM ct_bulk.config AS c WHERE n < 2000;
+	SELECT tab, 'all rows', ct_bulk.queries(c, 4), 5000 FROM ct_tables.config AS c WHERE n < 2000;
 
-SELECT ct_bulk.load();
+SELECT ct_tables.load();
 SELECT ct_bulk.compare_all('new');
 
 -- any number of threads, any memory: by scans, by slabs and groups, at once
@@ -44,29 +44,29 @@ RESET max_parallel_workers_per_gather;
 SELECT ct_bulk.compare_levels();
 
 -- rows that are gone, but not from the index
-SELECT ct_bulk.delete_rows();
+SELECT ct_tables.delete_rows();
 SELECT ct_bulk.compare_all('deleted');
-SELECT format('VACUUM %s', tab) FROM ct_bulk.config
+SELECT ct_tables.vacuum_command()
 \gexec
 SELECT ct_bulk.compare('vacuumed');
 
 -- rows that leaves' grids do not hold
-SELECT ct_bulk.insert_rows();
+SELECT ct_tables.insert_rows();
 SELECT ct_bulk.compare_all('inserted again');
 
-SELECT answers > 500000 AS enough FROM ct_bulk.counter;
-SELECT * FROM ct_bulk.failure JOIN ct_bulk.config USING (tab);
+SELECT answers > 500000 AS enough FROM ct_tables.counter;
+SELECT * FROM ct_tables.failure JOIN ct_tables.config USING (tab);
 
 --
 -- It can be cancelled, and the session goes on
 --
 SET statement_timeout = '50ms';
-SELECT count(*) FROM covertree_knn_graph('ct_bulk.t6_pt_idx', 500);
+SELECT count(*) FROM covertree_knn_graph('ct_tables.t6_pt_idx', 500);
 RESET statement_timeout;
 SELECT count(*) FROM pg_ls_dir('/proc/self/task');
 SELECT count(*) FROM covertree_knn_progress();
 
 -- one of another dimension
-SELECT * FROM ct_error($$SELECT * FROM covertree_knn('ct_bulk.t1_pt_idx', '{{0,0}}', 5)$$);
+SELECT * FROM ct_error($$SELECT * FROM covertree_knn('ct_tables.t1_pt_idx', '{{0,0}}', 5)$$);
 
 SELECT ct_bulk.finish();

@@ -4,10 +4,10 @@
 -- data x built or inserted, through deletes, vacuum and re-inserts.  Prints
 -- failures and whether there were enough answers.
 --
-CREATE TABLE bulk_model AS
-	SELECT format('bulk_m%s', row_number() OVER w) AS model, format('ct_bulk.t%s', row_number() OVER w) AS tab,
-		shape, dims, element, kernel, m, nugget, strategy, built,
-		CASE WHEN built THEN 500 ELSE 250 END AS n, hashtext(shape) % 1000 + dims AS seed
+INSERT INTO ct_tables.residual
+	SELECT format('ct_tables.t%s', row_number() OVER w), format('bulk_m%s', row_number() OVER w),
+		shape, dims, element, kernel, m, nugget, strategy, NULL, built,
+		CASE WHEN built THEN 500 ELSE 250 END, hashtext(shape) % 1000 + dims
 	FROM unnest('{gauss,clusters,lattice,duplicates}'::text[]) AS shape,
 		unnest('{1,3,17}'::int[]) AS dims,
 		unnest('{real,double precision}'::text[]) AS element,
@@ -21,28 +21,14 @@ CREATE TABLE bulk_model AS
 	WINDOW w AS (ORDER BY shape, dims, element, kernel, m, nugget, strategy, built);
 SELECT count(*) > 12 AS enough, count(DISTINCT kernel) AS kernels, count(DISTINCT m) AS m,
 	count(DISTINCT (strategy, built)) AS trees, count(DISTINCT (nugget, m)) AS nuggets
-FROM bulk_model;
--- inducing points are among what ct_bulk.load() adds and ct_bulk.queries() asks for
-SELECT count(covertree_create_model(model, kernel => kernel,
-	lengthscale => (SELECT array_agg(CASE shape WHEN 'clusters' THEN 3 WHEN 'lattice' THEN 2 ELSE 0.4 END * (1 + j % 3))
-					FROM generate_series(1, dims) AS j),
-	variance => 1.5, nugget => nugget,
-	inducing => (SELECT array_agg(pt) FROM (SELECT pt FROM ct_cloud(shape, m * 3, dims, seed + 3)
-											GROUP BY pt ORDER BY min(id) LIMIT m) AS s))::text) > 12 AS created
-FROM bulk_model;
-INSERT INTO ct_bulk.config
-	SELECT tab, tab || '_pt_idx', shape, dims, element, built, n, seed,
-		format($$residual_query(%L, '{%%s}')$$, model),
-		format('covertree (pt %s (model = %L)) WITH (strategy = %s)',
-			   CASE element WHEN 'real' THEN 'float4_residual_ops' ELSE 'float8_residual_ops' END, model, strategy),
-		format('%s, %s inducing points, nugget %s', kernel, m, nugget)
-	FROM bulk_model;
+FROM ct_tables.residual;
+SELECT ct_tables.add_residual();
 INSERT INTO ct_bulk.search
-	SELECT tab, s.* FROM ct_bulk.config AS c,
+	SELECT tab, s.* FROM ct_tables.config AS c,
 		LATERAL (VALUES ('one', (ct_bulk.queries(c, 1))[1:1], 10), ('few', ct_bulk.queries(c, 2), 1),
 						('many', ct_bulk.queries(c, 12), 20), ('all rows', (ct_bulk.queries(c, 1))[1:2], 5000)) AS s;
 
-SELECT ct_bulk.load();
+SELECT ct_tables.load();
 SELECT ct_bulk.compare_all('new');
 
 -- as much memory as there is, so little that it goes by slabs and groups, and
@@ -55,18 +41,18 @@ RESET work_mem;
 SELECT ct_bulk.compare_levels();
 
 -- rows that are gone, but not from the index
-SELECT ct_bulk.delete_rows();
+SELECT ct_tables.delete_rows();
 SELECT ct_bulk.compare_all('deleted');
-SELECT format('VACUUM %s', tab) FROM ct_bulk.config
+SELECT ct_tables.vacuum_command()
 \gexec
 SELECT ct_bulk.compare('vacuumed');
 
 -- rows that come to leaves whose bases know nothing of them
-SELECT ct_bulk.insert_rows();
+SELECT ct_tables.insert_rows();
 SELECT ct_bulk.compare_all('inserted again');
 
-SELECT answers > 50000 AS enough FROM ct_bulk.counter;
-SELECT * FROM ct_bulk.failure JOIN ct_bulk.config USING (tab);
+SELECT answers > 50000 AS enough FROM ct_tables.counter;
+SELECT * FROM ct_tables.failure JOIN ct_tables.config USING (tab);
 
 --
 -- It can be cancelled, and the session goes on
@@ -87,6 +73,4 @@ SELECT * FROM ct_error($$SELECT * FROM covertree_knn('bulk_slow_pt_idx', '{{0,0}
 
 DROP TABLE bulk_slow;
 SELECT ct_bulk.finish();
-SELECT count(covertree_drop_model(model)::text) > 12 AS dropped FROM bulk_model;
 SELECT covertree_drop_model('bulk_slow');
-DROP TABLE bulk_model;

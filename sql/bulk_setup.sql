@@ -1,8 +1,7 @@
 --
 -- Helpers of the tests of bulk search (bulk_search, bulk_search_codes and
 -- bulk_search_residual): what covertree_knn and covertree_knn_graph say against
--- scans, rows, ranks and the bits of distances; and tables of many kinds that
--- are searched in all stages of their life.
+-- scans, rows, ranks and the bits of distances.
 --
 CREATE SCHEMA ct_bulk;
 
@@ -109,27 +108,12 @@ LANGUAGE sql IMMUTABLE AS $$
 	SELECT array_agg(pt ORDER BY id) FROM ct_cloud(shape, n, dims, seed);
 $$;
 
---
--- Tables that a test has, and searches of them.  ct_bulk.load() makes the tables
--- of which the kind of data is told here.
---
-CREATE TABLE ct_bulk.config (
-	tab text, index text,
-	shape text, dims integer, element text,
-	built boolean,				-- or rows inserted after the index was made
-	n integer, seed integer,
-	operand text DEFAULT $$'{%s}'::float8[]$$,
-	definition text DEFAULT 'covertree (pt)',	-- of the index
-	note text);
--- expected is what scans say
+-- Searches of the tables that ct_tables.config lists; expected is what scans say.
 CREATE TABLE ct_bulk.search (tab text, what text, queries double precision[], k integer, expected ct_bulk.answer[]);
-CREATE TABLE ct_bulk.failure (stage text, tab text, what text, result text);
-CREATE TABLE ct_bulk.counter (answers bigint);
-INSERT INTO ct_bulk.counter VALUES (0);
 
--- Queries: rows of the data, places beside them and where ct_bulk.load() puts
+-- Queries: rows of the data, places beside them and where ct_tables.load() puts
 -- a few rows more, one very far away.
-CREATE FUNCTION ct_bulk.queries(c ct_bulk.config, n integer)
+CREATE FUNCTION ct_bulk.queries(c ct_tables.config, n integer)
 RETURNS double precision[]
 LANGUAGE sql AS $$
 	SELECT array_agg(pt) FROM (
@@ -140,85 +124,31 @@ LANGUAGE sql AS $$
 			FROM ct_cloud(c.shape, 1, c.dims, c.seed + 7)) AS s;
 $$;
 
--- Does something to every table: %1$s, of which kind, rows, dimensions and seed
--- are what follows.
-CREATE FUNCTION ct_bulk.each(statement text) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-	c ct_bulk.config;
-BEGIN
-	FOR c IN SELECT * FROM ct_bulk.config LOOP
-		EXECUTE format(statement, c.tab, c.shape, c.n, c.dims, c.seed);
-	END LOOP;
-END;
-$$;
-
-CREATE FUNCTION ct_bulk.load() RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-	c ct_bulk.config;
-	make_index text;
-BEGIN
-	FOR c IN SELECT * FROM ct_bulk.config LOOP
-		EXECUTE format('CREATE TABLE %s (id integer, pt %s[])', c.tab, c.element);
-		make_index := format('CREATE INDEX ON %s USING %s', c.tab, c.definition);
-		IF NOT c.built THEN EXECUTE make_index; END IF;
-		EXECUTE format('INSERT INTO %s SELECT id, CASE WHEN id %% 50 > 0 THEN pt END FROM ct_cloud(%L, %s, %s, %s)',
-					   c.tab, c.shape, c.n, c.dims, c.seed);
-		EXECUTE format('INSERT INTO %s SELECT -id, pt FROM ct_cloud(%L, 5, %s, %s)',
-					   c.tab, c.shape, c.dims, c.seed + 3);
-		IF c.built THEN EXECUTE make_index; END IF;
-	END LOOP;
-END;
-$$;
-
--- Takes rows away; others are updated in place.
-CREATE FUNCTION ct_bulk.delete_rows() RETURNS void
-LANGUAGE sql AS $$
-	SELECT ct_bulk.each('DELETE FROM %1$s WHERE id %% 3 = 1');
-	SELECT ct_bulk.each('UPDATE %1$s SET id = id + 1 WHERE id %% 5 = 1');
-$$;
-
--- Adds rows at other places.
-CREATE FUNCTION ct_bulk.insert_rows() RETURNS void
-LANGUAGE sql AS $$
-	SELECT ct_bulk.each('INSERT INTO %1$s SELECT 100000 + id, pt FROM ct_cloud(%2$L, %3$s / 2, %4$s, %5$s + 1)');
-$$;
-
 -- Checks the indexes and scans the tables, as they are now.
 CREATE FUNCTION ct_bulk.expect() RETURNS void
 LANGUAGE sql AS $$
-	SELECT ct_check(tab) FROM ct_bulk.config;
+	SELECT ct_check(tab) FROM ct_tables.config;
 	UPDATE ct_bulk.search AS s
 		SET expected = ARRAY(SELECT a FROM ct_bulk.scans(s.tab, s.queries, s.k, c.operand) AS a)
-		FROM ct_bulk.config AS c WHERE c.tab = s.tab;
-$$;
-
-CREATE FUNCTION ct_bulk.note(stage text, tab text, what text, result text)
-RETURNS void
-LANGUAGE sql AS $$
-	INSERT INTO ct_bulk.failure SELECT stage, tab, what, result
-		WHERE (result ~ '^ok, [1-9]') IS NOT TRUE;
-	UPDATE ct_bulk.counter SET answers = answers + substring(result FROM '^ok, ([0-9]+)')::bigint
-		WHERE result ~ '^ok, ';
+		FROM ct_tables.config AS c WHERE c.tab = s.tab;
 $$;
 
 -- Compares all searches with what ct_bulk.expect() has found.
 CREATE FUNCTION ct_bulk.compare(stage text) RETURNS void
 LANGUAGE sql AS $$
-	SELECT ct_bulk.note(stage, s.tab, s.what,
+	SELECT ct_tables.note(stage, s.tab, s.what,
 						ct_bulk.difference(ARRAY(SELECT a FROM ct_bulk.knn(c.index, s.queries, s.k) AS a), s.expected))
-	FROM ct_bulk.search AS s JOIN ct_bulk.config AS c USING (tab);
+	FROM ct_bulk.search AS s JOIN ct_tables.config AS c USING (tab);
 $$;
 
 -- Compares what knn_graph says of a row with what knn says of the place where it is.
 CREATE FUNCTION ct_bulk.compare_graph(stage text, k integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-	c ct_bulk.config;
+	c ct_tables.config;
 	expected ct_bulk.answer[];
 BEGIN
-	FOR c IN SELECT * FROM ct_bulk.config LOOP
+	FOR c IN SELECT * FROM ct_tables.config LOOP
 		EXECUTE format($q$
 			WITH place AS (SELECT ctid AS tid, pt, row_number() OVER (ORDER BY ctid)::integer AS query
 						   FROM %s WHERE pt IS NOT NULL),
@@ -229,7 +159,7 @@ BEGIN
 						 WHERE a.tid <> p.tid)
 			SELECT array_agg((row::text, rank, tid, distance)::ct_bulk.answer) FROM near WHERE rank <= $2
 			$q$, c.tab) INTO expected USING c.index::regclass, k;
-		PERFORM ct_bulk.note(stage, c.tab, 'graph',
+		PERFORM ct_tables.note(stage, c.tab, 'graph',
 							 ct_bulk.difference(ARRAY(SELECT a FROM ct_bulk.graph(c.index, k) AS a), expected));
 	END LOOP;
 END;
@@ -277,16 +207,9 @@ BEGIN
 END;
 $$;
 
--- Ends a test: forgets its tables, its searches and what has come of them.
-CREATE FUNCTION ct_bulk.forget() RETURNS void
-LANGUAGE sql AS $$
-	TRUNCATE ct_bulk.config, ct_bulk.search, ct_bulk.failure;
-	UPDATE ct_bulk.counter SET answers = 0;
-$$;
-
--- The same, and drops the tables.
+-- Ends a test: drops its tables, and forgets its searches and what has come of them.
 CREATE FUNCTION ct_bulk.finish() RETURNS void
 LANGUAGE sql AS $$
-	SELECT ct_bulk.each('DROP TABLE %1$s');
-	SELECT ct_bulk.forget();
+	SELECT ct_tables.finish();
+	TRUNCATE ct_bulk.search;
 $$;
