@@ -128,8 +128,12 @@ EXPLAIN (COSTS OFF)
 SELECT count(*) = (SELECT count(*) FROM ddl_lattice WHERE pt = '{2,2}') AS ties
 	FROM (SELECT id FROM ddl_lattice ORDER BY pt <~> '{2,2}' FETCH FIRST 1 ROW WITH TIES) AS s;
 SELECT ct_same('ddl_lattice', '''{2,2}''');
-EXPLAIN (COSTS OFF)
-	SELECT id FROM ddl ORDER BY pt <~> '{0.1,0.2,0.3}', id LIMIT 10;
+-- by distance and something else: servers from 16 on sort what the index gives
+SELECT count(*), count(*) FILTER (WHERE i.ctid = s.tid) AS same
+	FROM (SELECT ctid, row_number() OVER () AS n
+		  FROM (SELECT ctid FROM ddl_lattice ORDER BY pt <~> '{2,2}', id DESC LIMIT 300) AS t) AS i
+		FULL JOIN ct_by_sort($$SELECT ctid, pt <~> '{2,2}' FROM ddl_lattice ORDER BY pt <~> '{2,2}', id DESC LIMIT 300$$)
+			WITH ORDINALITY AS s (tid, d, n) USING (n);
 EXPLAIN (COSTS OFF)
 	SELECT id FROM ddl ORDER BY pt <~> '{0.1,0.2,0.3}' LIMIT 10 FOR UPDATE;
 SELECT count(*) FROM (SELECT id FROM ddl ORDER BY pt <~> '{0.1,0.2,0.3}' LIMIT 10 FOR UPDATE) AS s;
@@ -159,10 +163,10 @@ FETCH ALL FROM held;
 CLOSE held;
 
 -- rescans: LATERAL by column, with a join on top, and nested
-EXPLAIN (COSTS OFF)
+SELECT * FROM ct_plan($$
 	SELECT q.id, n.id FROM ddl AS q,
 		LATERAL (SELECT id FROM ddl ORDER BY ddl.pt <~> q.pt LIMIT 3) AS n
-	WHERE q.id <= 500;
+	WHERE q.id <= 500$$) AS plan;
 CREATE TABLE ddl_lateral AS
 	SELECT q.id AS q, array_agg(n.id ORDER BY n.rn) AS ids, array_agg(n.d ORDER BY n.rn) AS ds
 	FROM ddl AS q,

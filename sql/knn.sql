@@ -117,9 +117,9 @@ SELECT count(*), count(DISTINCT stats) AS stats, count(DISTINCT levels) AS level
 
 -- No index condition: the index can order, not select.
 SET enable_seqscan = off;
-EXPLAIN (COSTS OFF) SELECT id FROM knn3 WHERE pt <~> '{0,0,0}' < 0.1;
+SELECT * FROM ct_plan($$SELECT id FROM knn3 WHERE pt <~> '{0,0,0}' < 0.1$$) AS plan;
 -- The other direction is not to be had from the index.
-EXPLAIN (COSTS OFF) SELECT id FROM knn3 ORDER BY pt <~> '{0,0,0}' DESC LIMIT 1;
+SELECT * FROM ct_plan($$SELECT id FROM knn3 ORDER BY pt <~> '{0,0,0}' DESC LIMIT 1$$) AS plan;
 RESET enable_seqscan;
 
 DROP TABLE knn3, knn_shape, knn_large, knn_tree;

@@ -180,10 +180,10 @@ SELECT ct_same('rdd_lattice', $$residual_query('rdd_2', '{2,2}')$$);
 DROP TABLE rdd_lattice;
 
 -- LATERAL: the query is another row, or that row's of a table of queries
-EXPLAIN (COSTS OFF)
+SELECT * FROM ct_plan($$
 	SELECT q.id, n.id FROM rdd AS q,
 		LATERAL (SELECT id FROM rdd ORDER BY rdd.pt <~> residual_query('rdd', q.pt) LIMIT 3) AS n
-	WHERE q.id <= 200;
+	WHERE q.id <= 200$$) AS plan;
 CREATE TABLE rdd_query AS SELECT id, residual_query('rdd', pt) AS q FROM rdd WHERE id <= 200;
 CREATE FUNCTION rdd_neighbours(kind text) RETURNS TABLE (q integer, ids integer[], ds float8[]) LANGUAGE plpgsql AS $$
 BEGIN

@@ -6,6 +6,10 @@ SET client_min_messages = error;
 CREATE EXTENSION IF NOT EXISTS covertree;
 RESET client_min_messages;
 
+-- Tests forbid plans by enable_seqscan and the like.  Before 18 that makes what is
+-- left so dear that the server would compile each call of an SQL function.
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET jit = off', current_database()); END $$;
+
 -- Uniform in [0, 1), the same on every machine.
 CREATE FUNCTION ct_rand(seed bigint, i bigint, j integer)
 RETURNS double precision
@@ -55,6 +59,23 @@ CREATE FUNCTION ct_cloud(shape text, n integer, dims integer,
 RETURNS TABLE (id integer, pt double precision[])
 LANGUAGE sql IMMUTABLE AS $$
 	SELECT i, ct_point(shape, seed, i, dims) FROM generate_series(1, n) AS i;
+$$;
+
+-- The plan of a statement, in words that do not depend on the server's version.
+CREATE FUNCTION ct_plan(statement text)
+RETURNS SETOF text
+LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || statement LOOP
+		-- whether the best of what there is was disabled is told from 18 on
+		CONTINUE WHEN line ~ '^ *Disabled: true$';
+		-- $0 is what the first subquery returns, until 16
+		line := replace(line, 'InitPlan 1 (returns $0)', 'InitPlan 1');
+		RETURN NEXT replace(line, '$0', '(InitPlan 1).col1');
+	END LOOP;
+END;
 $$;
 
 -- The rows of an ordered query, by index and by sequential scan and sort.

@@ -76,7 +76,9 @@ my $fuzzed = 60;
 my $fuzzed_residual = 20;
 
 my $node = PostgreSQL::Test::Cluster->new('corruption');
-$node->init;
+# Checksums, which clusters have from 18 on if not told otherwise, would find the
+# damage before the index does.
+$node->init($node->pg_version >= 18 ? (extra => ['--no-data-checksums']) : ());
 $node->append_conf('postgresql.conf',
 	"autovacuum = off\nrestart_after_crash = on\n");
 $node->start;
