@@ -348,15 +348,16 @@ slab_bytes_used(const Engine *engine)
 							ct_slab_landmark_bytes(&engine->form));
 }
 
-/* Adds a leaf that has rows to the slab; one that is full is searched before. */
+/* Adds a leaf to the slab; one that is full is searched before. */
 static void
 add_leaf(void *arg, const CtNode *node, const ItemPointerData *seen)
 {
 	Engine	   *engine = arg;
 	CtSlab	   *slab = &engine->slab;
 
-	if (node->header->height > 0 || node->header->nentries == 0)
+	if (node->header->height > 0)
 		return;
+	Assert(node->header->nentries > 0);
 	if (slab->nleaves > 0 && slab_bytes_used(engine) > engine->slab_limit)
 	{
 		search_slab(engine);
