@@ -74,3 +74,26 @@ SELECT * FROM ct_error($$SELECT * FROM covertree_knn('bulk_slow_pt_idx', '{{0,0}
 DROP TABLE bulk_slow;
 SELECT ct_bulk.finish();
 SELECT covertree_drop_model('bulk_slow');
+
+--
+-- A temporary table has buffers of its own, of which few are pinned together
+--
+SELECT covertree_create_model('bulk_temp', 'rbf', '{1}',
+	(SELECT array_agg(pt) FROM ct_cloud('gauss', 200, 3, 1)));
+\c -
+SET temp_buffers = '800kB';
+CREATE TEMP TABLE bulk_temp (id integer, pt double precision[]);
+INSERT INTO bulk_temp SELECT * FROM ct_cloud('gauss', 2000, 3, 2);
+CREATE INDEX bulk_temp_pt ON bulk_temp USING covertree (pt float8_residual_ops (model = bulk_temp));
+SELECT covertree_check('bulk_temp_pt', true);
+WITH query AS (SELECT id AS query, pt FROM ct_cloud('gauss', 20, 3, 3)),
+	bulk AS (SELECT a.* FROM (SELECT array_agg(pt ORDER BY query) AS queries FROM query) AS q,
+		covertree_knn('bulk_temp_pt', queries, 100) AS a),
+	sorted AS (SELECT query, s.* FROM query AS q, LATERAL (
+		SELECT row_number() OVER (ORDER BY d, ctid) AS rank, ctid AS tid, d FROM (
+			SELECT ctid, pt <~> residual_query('bulk_temp', q.pt) AS d FROM bulk_temp) AS r
+		ORDER BY d, ctid LIMIT 100) AS s)
+SELECT count(*), count(*) FILTER (WHERE (b.tid, float8send(distance)) IS DISTINCT FROM (s.tid, float8send(d))) AS differences
+FROM bulk AS b FULL JOIN sorted AS s USING (query, rank);
+DROP TABLE bulk_temp;
+SELECT covertree_drop_model('bulk_temp');

@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "storage/freespace.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -590,19 +591,24 @@ struct CtVectorBatch
 	BatchVector *vectors;
 };
 
-/*
- * A batch pins no more than its share of the server's buffers, or what a vector
- * stands on if that is more.
- */
+/* Pages that a session may well pin: its share of the buffers they are in. */
+static int
+pins_allowed(const CtIndex *index)
+{
+	if (RelationUsesLocalBuffers(index->rel))
+		return num_temp_buffers / 4;
+	return NBuffers / (MaxBackends + NUM_AUXILIARY_PROCS);
+}
+
+/* A batch pins no more, unless a vector stands on more pages. */
 CtVectorBatch *
 ct_vector_batch_create(CtIndex *index)
 {
 	CtVectorBatch *batch = palloc0(sizeof(CtVectorBatch));
-	int			share = NBuffers / (MaxBackends + NUM_AUXILIARY_PROCS);
 	int			pages = 1 + (index->vector_bytes - 1) / index->vector_space + 1;
 
 	batch->index = index;
-	batch->max_pages = Max(Min(share, BATCH_PINS), pages);
+	batch->max_pages = Max(Min(pins_allowed(index), BATCH_PINS), pages);
 	batch->max_vectors = Max(1, batch->max_pages * index->vector_space /
 							 index->vector_bytes);
 	batch->pins = palloc(sizeof(CtPin) * batch->max_pages);
