@@ -62,7 +62,8 @@ extern CtParallelBuild *ct_parallel_begin(Relation heap, Relation rel,
 										  struct IndexInfo *info,
 										  int nworkers, bool log);
 extern double ct_parallel_read(CtParallelBuild *build, CtRowSink *sink);
-extern void ct_parallel_page_written(void *build, BlockNumber block);
+extern BlockNumber ct_parallel_write(CtParallelBuild *build,
+									  struct CtIndex *index);
 extern BlockNumber ct_parallel_complete(CtParallelBuild *build);
 extern void ct_parallel_end(CtParallelBuild *build);
 

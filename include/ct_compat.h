@@ -58,6 +58,12 @@ typedef RelFileNode CtRelFile;
 #define ct_disable_path(path_)		((void) (path_))
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define ct_page_verified(page, block)	PageIsVerified(page, block, 0, NULL)
+#else
+#define ct_page_verified(page, block)	PageIsVerifiedExtended(page, block, 0)
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn		pg_attribute_noreturn()
 #endif

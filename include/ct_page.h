@@ -50,10 +50,12 @@ typedef struct CtIndex
 	int			group_pages;
 	CtLayout	leaf;
 	CtLayout	routing;
-	bool		unlogged_build; /* pages are logged when the build ends, or */
-	void		(*page_written) (void *arg, BlockNumber block); /* when this
-																 * is told, */
-	void	   *page_written_arg;	/* with this argument, or NULL */
+	bool		unlogged_build; /* edits are not logged: whole pages are, in
+								 * the end, or: */
+	bool		straight;		/* pages go straight to the file, and are
+								 * logged at once, or by who is told here */
+	void		(*pages_written) (void *arg, BlockNumber end);
+	void	   *pages_written_arg;
 	BlockNumber vector_hint;	/* vector page filled last, or invalid */
 	BlockNumber nblocks;		/* the index had at least so many pages */
 	int64		scan_rows;		/* about what scans lately returned, or 0 */
@@ -205,11 +207,14 @@ extern bool ct_shape_is_current(CtIndex *index);
 extern CtEdit *ct_edit_begin(CtIndex *index);
 extern Page ct_edit_page(CtEdit *edit, CtPin pin, bool whole);
 extern void ct_edit_commit(CtEdit *edit);
-extern BlockNumber ct_append_page(CtIndex *index, PGAlignedBlock *page);
+extern BlockNumber ct_append_straight(CtIndex *index,
+									  void (*written) (void *arg, BlockNumber end),
+									  void *arg);
 extern BlockNumber ct_append_pages(CtIndex *index, int n,
 								   PGAlignedBlock *images);
 extern void ct_log_pages(Relation rel, BlockNumber from, BlockNumber to);
-extern void ct_log_build(CtIndex *index, BlockNumber logged);
+extern void ct_log_straight(Relation rel, BlockNumber from, BlockNumber to);
+extern void ct_log_build(CtIndex *index, BlockNumber end);
 
 /* ct_node.c */
 extern void ct_layout_init(CtIndex *index);

@@ -253,7 +253,7 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 	CtMetaData	meta;
 	const CtModel *model;
 	CtParallelBuild *parallel = NULL;
-	BlockNumber logged = 0;
+	BlockNumber unlogged = InvalidBlockNumber;
 	double		rows;
 
 	if (RelationGetNumberOfBlocks(rel) != 0)
@@ -285,22 +285,20 @@ ctbuild(Relation heap, Relation rel, struct IndexInfo *info)
 		MemoryContext old = MemoryContextSwitchTo(state.context);
 
 		/* no page that a residual or a plain build has written changes any more */
-		if (parallel && RelationNeedsWAL(rel) && !state.index->coded)
-		{
-			state.index->page_written = ct_parallel_page_written;
-			state.index->page_written_arg = parallel;
-		}
+		if (RelationNeedsWAL(rel) && !state.index->coded)
+			unlogged = parallel ? ct_parallel_write(parallel, state.index) :
+				ct_append_straight(state.index, NULL, NULL);
 		ct_bulk_finish(state.bulk, report_phase);
 		MemoryContextSwitchTo(old);
 	}
-	state.index->page_written = NULL;
-	report_phase(CT_PHASE_LOG);
-	if (parallel)
-		logged = ct_parallel_complete(parallel);
-	ct_meta_update_counts(state.index, state.rows, state.nulls, 0, 0);
-	ct_log_build(state.index, logged);
+	/* the memory of the rows serves the log's files */
 	if (state.bulk)
 		ct_bulk_end(state.bulk);
+	report_phase(CT_PHASE_LOG);
+	if (parallel)
+		unlogged = ct_parallel_complete(parallel);
+	ct_meta_update_counts(state.index, state.rows, state.nulls, 0, 0);
+	ct_log_build(state.index, unlogged);
 	MemoryContextDelete(state.context);
 	if (parallel)
 		ct_parallel_end(parallel);

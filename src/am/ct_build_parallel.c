@@ -84,9 +84,11 @@ typedef struct BuildShared
 
 	ConditionVariable changed;	/* any of the next three */
 	pg_atomic_uint32 nread;		/* processes that have read their share */
-	pg_atomic_uint32 written;	/* pages up to this one will not change */
+	pg_atomic_uint32 written;	/* pages before this one will not change */
 	pg_atomic_uint32 complete;	/* written no longer grows */
-	pg_atomic_uint32 logged;	/* pages up to this one have a logger */
+	pg_atomic_uint32 straight;	/* pages from this one on went straight to the
+								 * file; set before written grows */
+	pg_atomic_uint32 logged;	/* pages before this one have a logger */
 	Outcome		outcomes[FLEXIBLE_ARRAY_MEMBER];	/* leader, workers */
 } BuildShared;
 
@@ -111,6 +113,7 @@ struct CtParallelBuild
 	Snapshot	snapshot;
 	ParallelContext *context;
 	BuildShared *shared;
+	BlockNumber next_batch;		/* workers are told when so many are written */
 };
 
 PGDLLEXPORT void covertree_build_worker(dsm_segment *segment, shm_toc *toc);
@@ -199,9 +202,13 @@ log_share(BuildShared *shared, Relation rel)
 
 		if (from >= written)
 			return false;
+		pg_read_barrier();
 		to = Min(from + LOG_SHARE, written);
 	} while (!pg_atomic_compare_exchange_u32(&shared->logged, &from, to));
-	ct_log_pages(rel, from, to);
+	if (from >= pg_atomic_read_u32(&shared->straight))
+		ct_log_straight(rel, from, to);
+	else
+		ct_log_pages(rel, from, to);
 	return true;
 }
 
@@ -330,6 +337,7 @@ make_context(Relation heap, Relation rel, bool concurrent, bool log,
 	pg_atomic_init_u32(&shared->nread, 0);
 	pg_atomic_init_u32(&shared->written, 0);
 	pg_atomic_init_u32(&shared->complete, 0);
+	pg_atomic_init_u32(&shared->straight, InvalidBlockNumber);
 	pg_atomic_init_u32(&shared->logged, CT_ROOT_BLOCK + 1);
 
 	/* from the first block on, so that every process gets rising ones */
@@ -471,40 +479,57 @@ ct_parallel_read(CtParallelBuild *build, CtRowSink *sink)
 	return rows;
 }
 
-/*
- * Tells that all pages up to this one, but for metapage and root, will not
- * change any more.
- */
-void
-ct_parallel_page_written(void *arg, BlockNumber block)
+/* Tells that pages before this one may be logged, when there are enough. */
+static void
+pages_written(void *arg, BlockNumber end)
 {
 	CtParallelBuild *build = arg;
 
-	if (block % LOG_BATCH != LOG_FIRST)
+	if (end < build->next_batch)
 		return;
-	pg_atomic_write_u32(&build->shared->written, block + 1);
+	build->next_batch = end + LOG_BATCH;
+	pg_atomic_write_u32(&build->shared->written, end);
 	ConditionVariableBroadcast(&build->shared->changed);
 }
 
 /*
+ * Has pages of the index go straight to the file from here on, and a worker log
+ * them.  Returns the first of them.
+ */
+BlockNumber
+ct_parallel_write(CtParallelBuild *build, CtIndex *index)
+{
+	BuildShared *shared = build->shared;
+	BlockNumber first = ct_append_straight(index, pages_written, build);
+
+	/* what is in the server's buffers is left to this process */
+	pg_atomic_write_u32(&shared->straight, first);
+	pg_atomic_write_u32(&shared->logged, first);
+	pg_write_barrier();
+	build->next_batch = first + LOG_FIRST;
+	return first;
+}
+
+/*
  * Tells that there are no more pages to come, so that workers end, and logs what
- * is left together with the first of them.  Returns up to which page all but
- * metapage and root have been logged, or will be before the workers end.
+ * is left together with the first of them.  Returns the page from which on all
+ * have been logged, or will be before the workers end.
  */
 BlockNumber
 ct_parallel_complete(CtParallelBuild *build)
 {
 	BuildShared *shared = build->shared;
-	BlockNumber npages = RelationGetNumberOfBlocks(build->rel);
+	BlockNumber straight = pg_atomic_read_u32(&shared->straight);
 
 	if (shared->log)
-		pg_atomic_write_u32(&shared->written, npages);
+		pg_atomic_write_u32(&shared->written,
+							RelationGetNumberOfBlocks(build->rel));
 	pg_write_barrier();
 	pg_atomic_write_u32(&shared->complete, 1);
 	ConditionVariableBroadcast(&shared->changed);
 	while (log_share(shared, build->rel))
 		CHECK_FOR_INTERRUPTS();
-	return npages;
+	return straight == InvalidBlockNumber ? CT_ROOT_BLOCK + 1 : straight;
 }
 
 /* Waits for the workers to end.  If they fail, so does this. */

@@ -284,6 +284,7 @@ remember(CtIndex *index)
 	cached->rel = NULL;
 	cached->context = NULL;
 	cached->unlogged_build = false;
+	cached->straight = false;
 	if (index->frame)
 	{
 		cached->frame = (CtFrame *) ((char *) cached + MAXALIGN(sizeof(CtIndex)));

@@ -530,6 +530,7 @@ ct_new_page(CtIndex *index)
 {
 	Buffer		buffer;
 
+	Assert(!index->straight);
 	for (;;)
 	{
 		BlockNumber block = index->unlogged_build ? InvalidBlockNumber :

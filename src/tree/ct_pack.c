@@ -711,7 +711,7 @@ cut_segment(CtPack *pack, int height)
 		for (size_t p = 0; p < npages; p++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			ct_pack_write_routing(pack, list, &ranges[p], height, CT_NO_PIN);
+			ct_pack_write_routing(pack, list, &ranges[p], height);
 		}
 	}
 	next_items(pack, height);
@@ -763,8 +763,6 @@ ct_pack_end(CtPack *pack)
 	CtIndex    *index = pack->bulk->index;
 	int			height = 1;
 	ItemList   *list;
-	PageRange	all = {0};
-	CtPin		root_pin;
 
 	for (;; height++)
 	{
@@ -783,10 +781,7 @@ ct_pack_end(CtPack *pack)
 	refresh_branches(pack, list);
 	list->items[0].promoted = true;
 	list->items[0].root = 0;
-	root_pin = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
-	all.n = list->n;
-	ct_pack_write_routing(pack, list, &all, height, root_pin);
-	ct_unpin(root_pin);
+	ct_pack_write_root(pack, list, height);
 	for (int h = 0; h <= height; h++)
 	{
 		list = &pack->lists[h];

@@ -85,6 +85,7 @@ extern void ct_pack_choose_landmarks(CtBulk *bulk, const ItemList *list,
 extern void ct_pack_write_leaves(CtPack *pack, ItemList *list,
 				PageRange *ranges, size_t npages);
 extern void ct_pack_write_routing(CtPack *pack, ItemList *list,
-				PageRange *range, int height, CtPin root_pin);
+				PageRange *range, int height);
+extern void ct_pack_write_root(CtPack *pack, ItemList *list, int height);
 
 #endif							/* CT_PACK_PRIVATE_H */

@@ -21,16 +21,6 @@
 #define LEAF_BATCH			512
 #define LEAF_SHARE			32
 
-static CtPin
-new_node(CtIndex *index, CtEdit *edit, CtPageKind kind, int height,
-		 CtPin root_pin, CtNode *node)
-{
-	CtPin		pin = root_pin != CT_NO_PIN ? root_pin : ct_new_page(index);
-
-	ct_node_init(index, ct_edit_page(edit, pin, true), kind, 1, height, node);
-	return pin;
-}
-
 /* Stores the vectors of all rows; returns their addresses in tree order. */
 static CtLocator *
 store_vectors(CtPack *pack, ItemList *list)
@@ -208,6 +198,7 @@ ct_pack_write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npa
 	for (size_t p = 0; p < npages; p += batch)
 	{
 		int			n = Min(batch, npages - p);
+		BlockNumber block;
 
 		form_leaves(pack, list, ranges + p, n, locators, &empty, pages);
 		for (int i = 0; i < n; i++)
@@ -221,24 +212,21 @@ ct_pack_write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npa
 						  leaf_start(list, range), locators);
 			if (index->coded)
 				put_codes(pack, list, range, &node);
-			range->block = ct_append_page(index, &pages[i]);
 		}
+		block = ct_append_pages(index, n, pages);
+		for (int i = 0; i < n; i++)
+			ranges[p + i].block = block + i;
 	}
 	pfree(pages);
 	if (locators)
 		pfree(locators);
 }
 
-/* Writes one routing page with the items of a range. */
-void
-ct_pack_write_routing(CtPack *pack, ItemList *list, PageRange *range, int height,
-			  CtPin root_pin)
+/* Fills an empty routing page with the items of a range, and measures its box. */
+static void
+form_routing(CtPack *pack, ItemList *list, PageRange *range, CtNode *node)
 {
 	CtIndex    *index = pack->bulk->index;
-	CtEdit	   *edit = ct_edit_begin(index);
-	CtNode		node;
-	CtPin		pin = new_node(index, edit, CT_PAGE_ROUTING, height, root_pin,
-							   &node);
 	double	   *point = palloc(sizeof(double) * index->point_size);
 	size_t		first = range->first;
 	uint32		first_child = list->items[first].page;
@@ -246,13 +234,13 @@ ct_pack_write_routing(CtPack *pack, ItemList *list, PageRange *range, int height
 	for (size_t i = 0; i < range->n; i++)
 	{
 		PackItem   *item = &list->items[first + i];
-		CtEntryMeta *meta = &node.metas[i];
+		CtEntryMeta *meta = &node->metas[i];
 		uint32		link = item->page - first_child;
 
 		if (!index->external)
 			ct_pack_item_point(pack, list, first + i, point);
-		ct_node_put_point(index, &node, i, point, item->locator);
-		node.radii[i] = item->radius;
+		ct_node_put_point(index, node, i, point, item->locator);
+		node->radii[i] = item->radius;
 		memset(meta, 0, sizeof(CtEntryMeta));
 		meta->parent = item->promoted ? CT_NO_PARENT : item->parent - first;
 		meta->level = item->level;
@@ -260,23 +248,50 @@ ct_pack_write_routing(CtPack *pack, ItemList *list, PageRange *range, int height
 		meta->child_root = item->child_root;
 		meta->root = item->promoted ? item->root : 0;
 		meta->flags = item->flags;
-		if (link >= node.header->nchildren)
+		if (link >= node->header->nchildren)
 		{
-			node.header->nchildren = link + 1;
-			memset(&node.links[link], 0, sizeof(CtLink));
-			node.links[link].block = list->blocks[item->page];
-			node.links[link].incarnation = 1;
-			node.links[link].version = 1;
-			if (node.boxes)
-				ct_box_put(index, &node, link, &list->boxes[item->page]);
+			node->header->nchildren = link + 1;
+			memset(&node->links[link], 0, sizeof(CtLink));
+			node->links[link].block = list->blocks[item->page];
+			node->links[link].incarnation = 1;
+			node->links[link].version = 1;
+			if (node->boxes)
+				ct_box_put(index, node, link, &list->boxes[item->page]);
 		}
 	}
-	node.header->nentries = range->n;
-	range->block = ct_pin_block(pin);
-	if (node.boxes)
-		ct_box_of_page(index, &node, &range->box);
+	node->header->nentries = range->n;
+	if (node->boxes)
+		ct_box_of_page(index, node, &range->box);
 	pfree(point);
+}
+
+/* Writes one routing page with the items of a range; its number is put there. */
+void
+ct_pack_write_routing(CtPack *pack, ItemList *list, PageRange *range, int height)
+{
+	CtIndex    *index = pack->bulk->index;
+	PGAlignedBlock page;
+	CtNode		node;
+
+	ct_node_init(index, page.data, CT_PAGE_ROUTING, 1, height, &node);
+	form_routing(pack, list, range, &node);
+	range->block = ct_append_pages(index, 1, &page);
+}
+
+/* Writes the root page with all items of a list. */
+void
+ct_pack_write_root(CtPack *pack, ItemList *list, int height)
+{
+	CtIndex    *index = pack->bulk->index;
+	CtPin		pin = ct_pin(index, CT_ROOT_BLOCK, CT_LOCK_EXCLUSIVE);
+	CtEdit	   *edit = ct_edit_begin(index);
+	PageRange	all = {0};
+	CtNode		node;
+
+	all.n = list->n;
+	ct_node_init(index, ct_edit_page(edit, pin, true), CT_PAGE_ROUTING, 1,
+				 height, &node);
+	form_routing(pack, list, &all, &node);
 	ct_edit_commit(edit);
-	if (root_pin == CT_NO_PIN)
-		ct_unpin(pin);
+	ct_unpin(pin);
 }
