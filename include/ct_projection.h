@@ -97,15 +97,15 @@ extern void ct_projection_finish(const CtProjectionChoice *choice,
 
 /*
  * Rows that what is chosen explains badly and that may become pivots: the
- * worst first, but none that is correlated with one before it.  Fills rows
- * (numbers of at most limit) and returns how many they are.  work has room for
- * nrows doubles.
+ * worst first, but none that is correlated with one before it, and at most one
+ * in `share` (but one in any case).  Fills rows (numbers of at most limit) and
+ * returns how many they are.  work has room for nrows doubles.
  */
 #define CT_PROMOTED_AT_ONCE	16
 
 extern int	ct_projection_unexplained(const CtProjectionChoice *choice,
-									  const CtProjectionFit *fit, int limit,
-									  double *work, int *rows);
+									  const CtProjectionFit *fit, int share,
+									  int limit, double *work, int *rows);
 
 /*
  * Shares of a query or row whose correlations with the basis' pivots are rho,

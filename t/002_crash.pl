@@ -117,6 +117,44 @@ whole_ok($node, 'crash', 'cancelled builds');
 exact_ok($node, 'crash', $queries{crash}, 'cancelled builds');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_ls_dir('base/pgsql_tmp', true, false)}),
 	'0', 'no temporary files of theirs are left');
+# Pages that a build writes straight to the file are all in the log, whoever logs
+# them: after a crash that leaves nothing of the file it is made again.  What
+# was built before a checkpoint, and is changed after it, is whole as well.
+foreach my $workers (0, 2)
+{
+	my $how = "built by $workers workers";
+	my @files = split /\n/, $node->safe_psql('postgres', qq{
+		CHECKPOINT;
+		ALTER TABLE crash_res SET (parallel_workers = $workers);
+		SET max_parallel_maintenance_workers = $workers;
+		REINDEX INDEX crash_pt;
+		REINDEX INDEX crash_res_pt;
+		SELECT pg_relation_filepath(i) FROM unnest('{crash_pt,crash_res_pt}'::regclass[]) AS i});
+
+	is(scalar(@files), 2, "$how: files");
+	$node->stop('immediate');
+	truncate($node->data_dir . "/$_", 0) or die "could not truncate $_: $!" foreach @files;
+	$node->start;
+	foreach my $table (sort keys %queries)
+	{
+		whole_ok($node, $table, "$table, from the log, $how");
+		exact_ok($node, $table, $queries{$table}, "$table, from the log, $how");
+	}
+	$node->safe_psql('postgres', qq{
+		REINDEX INDEX crash_pt;
+		REINDEX INDEX crash_res_pt;
+		CHECKPOINT;
+		INSERT INTO crash SELECT id + 200000, pt FROM ct_cloud('gauss', 200, 3, 7);
+		INSERT INTO crash_res SELECT id + 200000, pt FROM ct_cloud('gauss', 200, 3, 7)});
+	$node->stop('immediate');
+	$node->start;
+	foreach my $table (sort keys %queries)
+	{
+		whole_ok($node, $table, "$table, changed after a checkpoint, $how");
+		exact_ok($node, $table, $queries{$table}, "$table, changed after a checkpoint, $how");
+	}
+}
+$node->safe_psql('postgres', 'ALTER TABLE crash_res RESET (parallel_workers)');
 $node->safe_psql('postgres', 'ALTER TABLE crash RESET (parallel_workers)');
 
 # Rows that were committed are there, and the tree is whole, wherever the

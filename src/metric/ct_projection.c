@@ -49,11 +49,10 @@
 #define SHARE_BLOCK		64
 
 /*
- * Badly explained are rows that have a larger rest.  Of these a share become
+ * Badly explained are rows that have a larger rest.  Some of these become
  * pivots at once, but none that is correlated more than that with another one.
  */
 #define LARGE_REST		0.42
-#define PROMOTED_SHARE	8
 
 /* candidates whose correlations with each other are computed together */
 #define GRAM_BLOCK		12
@@ -468,8 +467,8 @@ find_rests(const CtProjectionChoice *choice, const CtProjectionFit *fit,
 
 int
 ct_projection_unexplained(const CtProjectionChoice *choice,
-						  const CtProjectionFit *fit, int limit, double *work,
-						  int *rows)
+						  const CtProjectionFit *fit, int share, int limit,
+						  double *work, int *rows)
 {
 	const CtModel *model = choice->space->model;
 	int			n = choice->nrows;
@@ -479,8 +478,8 @@ ct_projection_unexplained(const CtProjectionChoice *choice,
 	find_rests(choice, fit, work);
 	for (int i = 0; i < n; i++)
 		unexplained += work[i] > LARGE_REST;
-	if (limit > unexplained / PROMOTED_SHARE)
-		limit = unexplained / PROMOTED_SHARE > 0 ? unexplained / PROMOTED_SHARE : 1;
+	if (limit > unexplained / share)
+		limit = unexplained / share > 0 ? unexplained / share : 1;
 	if (limit > CT_PROMOTED_AT_ONCE)
 		limit = CT_PROMOTED_AT_ONCE;
 	while (count < limit)

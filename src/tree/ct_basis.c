@@ -29,8 +29,9 @@
 #define OLDEST			32
 #define GOOD_REST		0.35
 
-/* rounds in which rows that nothing known explains become candidates */
+/* rounds in which rows that nothing known explains become candidates, one in 8 */
 #define ROUNDS			5
+#define PROMOTED_SHARE	8
 
 struct CtBasisFit
 {
@@ -257,6 +258,7 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf)
 		int			promoted[CT_PROMOTED_AT_ONCE];
 		int			more = ct_projection_unexplained(&candidates->choice,
 													 &projection,
+													 PROMOTED_SHARE,
 													 CT_BASIS_CANDIDATES - candidates->n,
 													 work, promoted);
 

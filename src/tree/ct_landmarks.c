@@ -45,8 +45,12 @@
 /* rows of the sample that one thread looks at together */
 #define EXPLAIN_BLOCK	24
 
-/* rounds in which badly explained rows of a leaf become landmarks, and how many */
-#define ROUNDS			5
+/*
+ * Rounds in which badly explained rows of a leaf become landmarks, and how many
+ * in all.  Any that no other one explains do so at once: a round costs as much as
+ * dozens of landmarks, which serve other leaves as well.
+ */
+#define ROUNDS			3
 #define LEAF_MOST		32
 
 /* leaves whose bases are chosen together */
@@ -456,7 +460,7 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 		ct_projection_choose(&choice, &own->basis.fit);
 		if (round == ROUNDS || limit == 0)
 			break;
-		more = ct_projection_unexplained(&choice, &own->basis.fit, limit,
+		more = ct_projection_unexplained(&choice, &own->basis.fit, 1, limit,
 										 work->rests, promoted);
 		if (more == 0)
 			break;
