@@ -46,11 +46,11 @@
 #define EXPLAIN_BLOCK	24
 
 /*
- * Rounds in which badly explained rows of a leaf become landmarks, and how many
- * in all.  Any that no other one explains do so at once: a round costs as much as
- * dozens of landmarks, which serve other leaves as well.
+ * Rounds in which badly explained rows of a leaf become landmarks, at most one
+ * in so many of them each time, and how many in all.
  */
 #define ROUNDS			3
+#define PROMOTED_SHARE	2
 #define LEAF_MOST		32
 
 /* leaves whose bases are chosen together */
@@ -460,8 +460,9 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 		ct_projection_choose(&choice, &own->basis.fit);
 		if (round == ROUNDS || limit == 0)
 			break;
-		more = ct_projection_unexplained(&choice, &own->basis.fit, 1, limit,
-										 work->rests, promoted);
+		more = ct_projection_unexplained(&choice, &own->basis.fit,
+										 PROMOTED_SHARE, limit, work->rests,
+										 promoted);
 		if (more == 0)
 			break;
 		for (int p = 0; p < more; p++)
