@@ -74,8 +74,8 @@ class Builds:
             self.server.run(f"VACUUM (FREEZE, ANALYZE) {table}")
             self.server.prewarm([table])
         for i in range(self.args.reps + 1):
-            # the leader and one worker are two processes
-            for workers in 1, 0:
+            # the leader and one worker are two processes; both are first in their turn
+            for workers in (1, 0) if i % 2 else (0, 1):
                 name = "covertree, %s" % ("2 threads" if workers else "1 thread")
                 self.build(figure if i else "warm-up", name, "data", ours, workers)
             for name, (table, _, definition) in tables.items():
@@ -129,8 +129,8 @@ class Builds:
             self.server.create_model("builds", kernel, knots)
             figure = "residual " + kernel
             definition = "USING covertree (pt float8_residual_ops (model = builds))"
-            for _ in range(self.args.reps):
-                for threads in 2, 1:
+            for i in range(self.args.reps):
+                for threads in (2, 1) if i % 2 else (1, 2):
                     suffix = ", %s" % ("2 threads" if threads == 2 else "1 thread")
                     self.build(figure, "exact_metric" + suffix, "data", definition, 2 * (threads - 1))
                     self.build(figure, "spatial_proxy" + suffix, "data",
