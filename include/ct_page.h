@@ -356,6 +356,7 @@ extern int	ct_vector_batch_size(const CtVectorBatch *batch);
 extern bool ct_vector_batch_add(CtVectorBatch *batch, CtLocator locator);
 extern bool ct_vector_batch_copy(const CtVectorBatch *batch, int i,
 								 void *vector);
+extern void ct_vector_batch_prefetch(const CtVectorBatch *batch, int i);
 pg_noreturn extern void ct_vector_batch_complain(const CtVectorBatch *batch,
 												 int i);
 extern void ct_vector_batch_release(CtVectorBatch *batch);

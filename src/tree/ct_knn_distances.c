@@ -24,6 +24,9 @@
 /* rows of a part that is not divided so that all threads have one */
 #define LEAST_PART			8
 
+/* a record is fetched while so many before it are copied */
+#define AHEAD				2
+
 /* What threads share while they compute. */
 typedef struct Task
 {
@@ -78,6 +81,8 @@ copy_records(CtDistances *distances, const Task *task, const CtRowPart *part,
 										  distances->store_size * thread + i);
 		int			vector = part->vector + i;
 
+		if (i + AHEAD < part->n)
+			ct_vector_batch_prefetch(distances->batch, vector + AHEAD);
 		if (!ct_vector_batch_copy(distances->batch, vector, record))
 		{
 			__atomic_store_n(&distances->broken, vector, __ATOMIC_RELAXED);
