@@ -172,6 +172,7 @@ extern CtPin ct_pin_new_allowed(CtIndex *index, BlockNumber block,
 extern bool ct_page_is_new(Page page);
 extern void ct_unpin(CtPin pin);
 extern void ct_release(CtPin pin);
+extern void ct_prefetch_pin(CtIndex *index, BlockNumber block);
 extern void ct_prefetch_leaf(CtIndex *index, BlockNumber block);
 extern Page ct_pin_page(CtPin pin);
 extern BlockNumber ct_pin_block(CtPin pin);
@@ -346,11 +347,13 @@ extern void ct_vector_copy(CtIndex *index, int n, const CtLocator *locators,
  * Copies of vectors made by several threads.  The main one adds vectors while
  * there is room; then threads copy them, each those that it wants; then the main
  * one releases the pages, which it has held pinned and not locked.  Only for
- * vectors of rows that the snapshot sees (ct_vector.c).
+ * vectors of rows that the snapshot sees, and pivots, where there are such rows
+ * (ct_vector.c).
  */
 typedef struct CtVectorBatch CtVectorBatch;
 
 extern CtVectorBatch *ct_vector_batch_create(CtIndex *index);
+extern void ct_vector_batch_free(CtVectorBatch *batch);
 extern int	ct_vector_batch_room(const CtVectorBatch *batch);
 extern int	ct_vector_batch_size(const CtVectorBatch *batch);
 extern bool ct_vector_batch_add(CtVectorBatch *batch, CtLocator locator);

@@ -13,6 +13,7 @@
 #include "ct_compat.h"
 
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
@@ -357,6 +358,19 @@ ct_prefetch_leaf(CtIndex *index, BlockNumber block)
 	for (int at = 0; at < index->leaf.tids; at += CACHE_LINE)
 		__builtin_prefetch(page + at, 0, 2);
 	__builtin_prefetch(page + BLCKSZ - sizeof(CtSpecialData), 0, 2);
+}
+
+/*
+ * Has the processor fetch what the server knows of the buffer where a block may
+ * be, which is going to be pinned.
+ */
+void
+ct_prefetch_pin(CtIndex *index, BlockNumber block)
+{
+	const RecentBuffer *recent = recent_slot(index, block);
+
+	if (is_recent(index, block, recent))
+		__builtin_prefetch(GetBufferDescriptor(recent->buffer - 1), 1);
 }
 
 /* Pins a page, without a look at it.  The caller releases it by ct_release. */

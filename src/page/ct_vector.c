@@ -621,6 +621,17 @@ ct_vector_batch_create(CtIndex *index)
 	return batch;
 }
 
+/* It is empty. */
+void
+ct_vector_batch_free(CtVectorBatch *batch)
+{
+	Assert(batch->npages == 0);
+	pfree(batch->pins);
+	pfree(batch->pages);
+	pfree(batch->vectors);
+	pfree(batch);
+}
+
 /* How many vectors fit at most, if they stand side by side? */
 int
 ct_vector_batch_room(const CtVectorBatch *batch)

@@ -27,6 +27,9 @@
 /* a record is fetched while so many before it are copied */
 #define AHEAD				2
 
+/* and what the server knows of a page this many rows before it is pinned */
+#define PINS_AHEAD			8
+
 /* What threads share while they compute. */
 typedef struct Task
 {
@@ -206,6 +209,8 @@ fill_batch(CtDistances *distances, const CtSlab *slab, const bool *needed,
 	{
 		int			n = ct_vector_batch_size(distances->batch);
 
+		if (row + PINS_AHEAD < slab->nrows && needed[row + PINS_AHEAD])
+			ct_prefetch_pin(slab->index, slab->row_locators[row + PINS_AHEAD].block);
 		if (!needed[row])
 			continue;
 		if (!ct_vector_batch_add(distances->batch, slab->row_locators[row]))

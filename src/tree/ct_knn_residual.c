@@ -279,7 +279,7 @@ next_group(Engine *engine, CtKnnSource *source)
 
 		for (int i = 0; i < group->n; i++)
 			records[i] = ct_record_at(&engine->form, group->records, i);
-		ct_records_read(engine->index, group->n, group->locators, records);
+		ct_records_read(engine->knn, group->n, group->locators, records);
 		pfree(records);
 	}
 	return true;
@@ -395,7 +395,7 @@ begin_slab(Engine *engine)
 {
 	CtSlab	   *slab = &engine->slab;
 
-	ct_slab_complete(slab, &engine->rows);
+	ct_slab_complete(slab, engine->knn, &engine->rows);
 	create_saved(engine);
 	engine->pairs = ct_allocate(slab->context, slab->nrows *
 								most_blocks(engine), sizeof(uint64));

@@ -36,17 +36,48 @@ ct_records_form(const CtIndex *index)
 	return form;
 }
 
-/* Reads n records, of which from says where they are. */
+/*
+ * Copies the records in the batch by all threads; those that are not where they
+ * should be by the main one, which finds out what is wrong with them.
+ */
+static void
+copy_batch(const CtKnn *knn, CtVectorBatch *batch, const CtLocator *from,
+		   double *const *records)
+{
+	int			n = ct_vector_batch_size(batch);
+	int			broken = 0;
+
+	CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(knn->nthreads) schedule(static) reduction(+:broken)
+	for (int i = 0; i < n; i++)
+		broken += !ct_vector_batch_copy(batch, i, records[i]);
+	ct_vector_batch_release(batch);
+	if (broken > 0)
+		ct_vector_read_records(knn->index, n, from, records);
+}
+
+/*
+ * Reads n records, of which from says where they are: of rows that the snapshot
+ * sees, or of landmarks, which stay as long as there is such a row.  What is gone
+ * becomes zeroes.
+ */
 void
-ct_records_read(CtIndex *index, size_t n, const CtLocator *from,
+ct_records_read(const CtKnn *knn, size_t n, const CtLocator *from,
 				double *const *records)
 {
-	for (size_t i = 0; i < n; i += CT_READ_BATCH)
+	CtVectorBatch *batch = ct_vector_batch_create(knn->index);
+	size_t		first = 0;
+
+	while (first < n)
 	{
-		CHECK_FOR_INTERRUPTS();
-		ct_vector_read_records(index, Min(n - i, CT_READ_BATCH), from + i,
-							   records + i);
+		size_t		next = first;
+
+		while (next < n && ct_vector_batch_add(batch, from[next]))
+			next++;
+		copy_batch(knn, batch, from + first, records + first);
+		first = next;
 	}
+	ct_vector_batch_free(batch);
 }
 
 /* -------- leaves -------- */
@@ -203,7 +234,7 @@ compare_locators(const void *a, const void *b, void *arg)
 
 /* Reads the landmarks, in the order of pages.  Returns the least variance. */
 static double
-read_landmarks(CtSlab *slab)
+read_landmarks(CtSlab *slab, const CtKnn *knn)
 {
 	size_t		n = slab->nlandmarks;
 	double	   *records = ct_allocate_records(&slab->form, slab->context, n);
@@ -220,7 +251,7 @@ read_landmarks(CtSlab *slab)
 		locators[i] = slab->locators[order[i]];
 		slab->landmarks[i] = ct_record_at(&slab->form, records, i);
 	}
-	ct_records_read(slab->index, n, locators, slab->landmarks);
+	ct_records_read(knn, n, locators, slab->landmarks);
 	for (size_t i = 0; i < n; i++)
 	{
 		double	   *record = ct_record_at(&slab->form, records, i);
@@ -283,11 +314,11 @@ find_rates(const CtSlab *slab)
 
 /* Reads what is still missing, and says what rows there are. */
 void
-ct_slab_complete(CtSlab *slab, CtBlockRows *rows)
+ct_slab_complete(CtSlab *slab, const CtKnn *knn, CtBlockRows *rows)
 {
 	rows->space = &slab->index->space;
 	rows->rates = find_rates(slab);
-	rows->min_variance = read_landmarks(slab);
+	rows->min_variance = read_landmarks(slab, knn);
 	find_centres(slab);
 	slab->records = ct_allocate(slab->context, slab->nrows, sizeof(double *));
 	rows->nrows = slab->nrows;

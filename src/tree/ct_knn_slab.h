@@ -68,7 +68,7 @@ ct_allocate_records(const CtRecords *form, MemoryContext context, size_t n)
 }
 
 extern CtRecords ct_records_form(const CtIndex *index);
-extern void ct_records_read(CtIndex *index, size_t n, const CtLocator *from,
+extern void ct_records_read(const CtKnn *knn, size_t n, const CtLocator *from,
 							double *const *records);
 
 /* What a slab's memory is for. */
@@ -79,6 +79,7 @@ extern void ct_slab_create(CtSlab *slab, CtIndex *index, MemoryContext context);
 extern void ct_slab_clear(CtSlab *slab);
 extern void ct_slab_add(CtSlab *slab, const CtNode *node,
 						const ItemPointerData *seen);
-extern void ct_slab_complete(CtSlab *slab, CtBlockRows *rows);
+extern void ct_slab_complete(CtSlab *slab, const CtKnn *knn,
+							 CtBlockRows *rows);
 
 #endif							/* CT_KNN_SLAB_H */
