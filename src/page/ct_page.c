@@ -118,6 +118,17 @@ may_have_gap(const CtIndex *index, Page page)
 	return part == index->group_pages - 1 && lower == ct_vector_end(index);
 }
 
+/* Is its header as the server sees it that of a page of ours? */
+static bool
+has_header(const CtIndex *index, Page page)
+{
+	const PageHeaderData *header = (PageHeader) page;
+	int			end = BLCKSZ - sizeof(CtSpecialData);
+
+	return header->pd_special == end && header->pd_upper == end &&
+		(header->pd_lower == end || may_have_gap(index, page));
+}
+
 /*
  * Is it a vector page of this index and its shape?  What tells so does not change
  * as long as a row that some snapshot sees has a vector there, so threads may ask
@@ -128,7 +139,7 @@ ct_page_has_vectors(const CtIndex *index, Page page)
 {
 	const CtSpecialData *special;
 
-	if (((PageHeader) page)->pd_special != BLCKSZ - sizeof(CtSpecialData))
+	if (!has_header(index, page))
 		return false;
 	special = ct_special(page);
 	return special->page_id == CT_PAGE_ID &&
@@ -150,10 +161,7 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
 
 	if (PageIsNew(page))
 		ct_page_corrupted(index, block, "The page is all zeroes.");
-	if (((PageHeader) page)->pd_special != BLCKSZ - sizeof(CtSpecialData) ||
-		((PageHeader) page)->pd_upper != BLCKSZ - sizeof(CtSpecialData) ||
-		(((PageHeader) page)->pd_lower != BLCKSZ - sizeof(CtSpecialData) &&
-		 !may_have_gap(index, page)))
+	if (!has_header(index, page))
 		ct_page_corrupted(index, block, "The page header is not that of covertree.");
 	special = ct_special(page);
 	if (special->page_id != CT_PAGE_ID)
