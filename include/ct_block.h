@@ -203,7 +203,8 @@ typedef struct CtPairWork CtPairWork;
 
 extern size_t ct_pairs_work_bytes(const CtModel *model);
 
-extern void ct_found_clear(CtFound *found, CtNeighbour *heap);
+/* Forgets what a point has found. */
+extern void ct_found_clear(CtFound *found);
 
 /*
  * Brings together what n threads have found for a point, which stands at every

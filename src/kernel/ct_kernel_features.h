@@ -267,19 +267,22 @@ combine_f64(const double *weights, size_t n, const double *rows,
 
 /* -------- covariances -------- */
 
-/* squared distances in lengthscales of VECTOR_LANES locations */
+/*
+ * Squared distances of VECTOR_LANES locations, whose differences are divided by
+ * scales, or multiplied by these; divide is a constant.
+ */
 CT_INLINE CT_TARGET Vector
-scaled_squares(const CtCovarianceFunction *function, const double *q,
+scaled_squares(bool divide, const double *scales, size_t dim, const double *q,
 			   const double *cols, size_t stride)
 {
 	Vector		sum = vector_zero();
 
-	for (size_t j = 0; j < function->dim; j++)
+	for (size_t j = 0; j < dim; j++)
 	{
 		Vector		diff = vector_sub(load_vector(cols + j * stride),
 									  broadcast(q + j));
-		Vector		ratio = vector_div(diff,
-									   broadcast(function->lengthscale + j));
+		Vector		ratio = divide ? vector_div(diff, broadcast(scales + j)) :
+			vector_mul(diff, broadcast(scales + j));
 
 		sum = vector_add(sum, vector_mul(ratio, ratio));
 	}
@@ -333,7 +336,8 @@ covariances_of_kind(CtCovariance kind, const CtCovarianceFunction *function,
 
 	for (;;)
 	{
-		Vector		squares = scaled_squares(function, q, cols + i, stride);
+		Vector		squares = scaled_squares(true, function->lengthscale,
+											 function->dim, q, cols + i, stride);
 
 		vector_store(result + i,
 					 covariance_of(kind, function->variance, squares));
@@ -378,24 +382,6 @@ covariances(const CtCovarianceFunction *function, const double *q,
 
 /* -------- correlations of a block -------- */
 
-/* squared distances of VECTOR_LANES queries, by rates */
-CT_INLINE CT_TARGET Vector
-rated_squares(const double *rates, size_t dim, const double *x,
-			  const double *places)
-{
-	Vector		sum = vector_zero();
-
-	for (size_t j = 0; j < dim; j++)
-	{
-		Vector		diff = vector_sub(load_vector(places + j * CT_BLOCK),
-									  broadcast(x + j));
-		Vector		ratio = vector_mul(diff, broadcast(rates + j));
-
-		sum = vector_add(sum, vector_mul(ratio, ratio));
-	}
-	return vector_min(vector_set(CT_SQUARES_MAX), sum);
-}
-
 /* kind is a constant here */
 CT_INLINE CT_TARGET void
 correlations_of_kind(CtCovariance kind, const CtCovarianceFunction *function,
@@ -405,7 +391,8 @@ correlations_of_kind(CtCovariance kind, const CtCovarianceFunction *function,
 {
 	for (size_t i = 0; i < n; i += VECTOR_LANES)
 	{
-		Vector		squares = rated_squares(rates, function->dim, x, places + i);
+		Vector		squares = scaled_squares(false, rates, function->dim, x,
+											 places + i, CT_BLOCK);
 		Vector		value = covariance_of(kind, function->variance, squares);
 
 		value = vector_mul(vector_sub(value, load_vector(products + i)),

@@ -111,11 +111,10 @@ sift_down(CtNeighbour *heap, int n, const CtNeighbour *item)
 }
 
 void
-ct_found_clear(CtFound *found, CtNeighbour *heap)
+ct_found_clear(CtFound *found)
 {
 	found->n = 0;
 	found->cut = -1.0;
-	found->heap = heap;
 }
 
 /* Adds a neighbour, if it is one of the k nearest so far. */
@@ -234,7 +233,6 @@ sieve_pack(const CtBlockRows *rows, CtBlock *block, size_t first, int n,
 	for (int i = 0; i < nlisted; i++)
 	{
 		const double *record = rows->records[list[i]];
-
 		double		scale = scale_of(model, record);
 
 		kernels->block_correlations(&function, rows->rates, record,

@@ -220,8 +220,6 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
  */
 #define RECENT_SLOTS		65536
 
-#define CACHE_LINE			64	/* bytes */
-
 /*
  * Only ReadBuffer() counts as usage where the server looks for a victim, so
  * every so manyth read is one.
@@ -363,7 +361,7 @@ ct_prefetch_leaf(CtIndex *index, BlockNumber block)
 	if (!is_recent(index, block, recent))
 		return;
 	page = BufferGetPage(recent->buffer);
-	for (int at = 0; at < index->leaf.tids; at += CACHE_LINE)
+	for (int at = 0; at < index->leaf.tids; at += CT_CACHE_LINE)
 		__builtin_prefetch(page + at, 0, 2);
 	__builtin_prefetch(page + BLCKSZ - sizeof(CtSpecialData), 0, 2);
 }

@@ -72,16 +72,22 @@ piece_at(const CtIndex *index, Page page, const Place *place, int part)
 		(part == place->first ? place->offset : 0);
 }
 
+/* Is a page of vectors this part of a group? */
+static bool
+has_number(const CtIndex *index, Page page, int part)
+{
+	const CtVectorHeader *header = ct_vector_header(page);
+
+	return part == 0 ? header->nslots == index->vectors_per_group :
+		header->nslots == 0 && header->nused == part;
+}
+
 /* Is the page this part of a group? */
 static bool
 is_part(const CtIndex *index, Page page, int part)
 {
-	const CtVectorHeader *header = ct_vector_header(page);
-
-	if (ct_page_kind(page) != CT_PAGE_VECTOR || !ct_page_has_shape(index, page))
-		return false;
-	return part == 0 ? header->nslots == index->vectors_per_group :
-		header->nslots == 0 && header->nused == part;
+	return ct_page_kind(page) == CT_PAGE_VECTOR &&
+		ct_page_has_shape(index, page) && has_number(index, page, part);
 }
 
 static void
@@ -573,7 +579,6 @@ ct_vector_read_records(CtIndex *index, int n, const CtLocator *locators,
 
 /* bytes of a vector that are fetched before it is copied */
 #define PREFETCHED		512
-#define CACHE_LINE		64
 
 /* A vector of a batch, and the number of its first page. */
 typedef struct BatchVector
@@ -694,7 +699,8 @@ ct_vector_batch_copy(const CtVectorBatch *batch, int i, void *vector)
 		Page		page = batch->pages[from->page + part - place.first];
 		size_t		size = piece_size(index, &place, part, done);
 
-		if (!ct_page_has_vectors(index, page) || !is_part(index, page, part))
+		if (!ct_page_has_vectors(index, page) ||
+			!has_number(index, page, part))
 			return false;
 		memcpy((char *) vector + done, piece_at(index, page, &place, part),
 			   size);
@@ -721,7 +727,7 @@ ct_vector_batch_prefetch(const CtVectorBatch *batch, int i)
 
 		__builtin_prefetch(page);
 		__builtin_prefetch(page + BLCKSZ - sizeof(CtSpecialData));
-		for (int at = 0; at < PREFETCHED; at += CACHE_LINE)
+		for (int at = 0; at < PREFETCHED; at += CT_CACHE_LINE)
 			__builtin_prefetch(piece + at);
 	}
 }

@@ -49,18 +49,18 @@ void
 ct_distances_create(CtDistances *distances, CtKnn *knn, size_t store_bytes)
 {
 	MemoryContext context = CurrentMemoryContext;
+	CtRecords	form = ct_records_form(knn->index);
 	int			nthreads = knn->nthreads;
 	int			room;
 
 	distances->knn = knn;
-	distances->form = ct_records_form(knn->index);
 	distances->nthreads = nthreads;
 	distances->store_size = Max(store_bytes / nthreads /
-								ct_record_bytes(&distances->form), 1);
-	distances->store = ct_allocate_records(&distances->form, context,
+								ct_record_bytes(&form), 1);
+	distances->store = ct_allocate_records(&form, context,
 										   distances->store_size * nthreads);
 	ct_prefer_large_pages(distances->store, distances->store_size * nthreads *
-						  ct_record_bytes(&distances->form));
+						  ct_record_bytes(&form));
 	distances->work_bytes =
 		TYPEALIGN(CT_LINE, ct_pairs_work_bytes(knn->index->space.model));
 	distances->work = ct_allocate_lines(context,
@@ -80,7 +80,7 @@ copy_records(CtDistances *distances, const Task *task, const CtRowPart *part,
 {
 	for (int i = 0; i < part->n; i++)
 	{
-		double	   *record = ct_record_at(&distances->form, distances->store,
+		double	   *record = ct_record_at(&task->slab->form, distances->store,
 										  distances->store_size * thread + i);
 		int			vector = part->vector + i;
 
@@ -102,13 +102,15 @@ evaluate_part(CtDistances *distances, const Task *task, const CtRowPart *part,
 			  int thread)
 {
 	void	   *work = distances->work + distances->work_bytes * thread;
+	size_t		first = distances->batch_rows[part->vector];
+	/* with those between that nobody needs */
+	int			nrows = distances->batch_rows[part->vector + part->n - 1] + 1 - first;
 	size_t		count = 0;
 
 	if (!copy_records(distances, task, part, thread))
 		return 0;
 	for (int b = 0; b < task->nblocks; b++)
-		count += ct_pairs_evaluate(task->rows, &task->blocks[b], part->row,
-								   part->nrows,
+		count += ct_pairs_evaluate(task->rows, &task->blocks[b], first, nrows,
 								   task->found + task->stride * thread, work);
 	return count;
 }
@@ -190,10 +192,9 @@ form_parts(CtDistances *distances, const CtSlab *slab, size_t *leaf)
 			size = Max((n - i) / (2 * distances->knn->nthreads), LEAST_PART);
 			size = Min(size, distances->store_size);
 			part = &distances->parts[distances->nparts++];
-			*part = (CtRowPart) {.row = row,.vector = i};
+			*part = (CtRowPart) {.vector = i};
 		}
 		part->n++;
-		part->nrows = row + 1 - part->row;
 	}
 }
 

@@ -17,16 +17,13 @@
 /* Rows of a leaf, of which a thread computes distances. */
 typedef struct CtRowPart
 {
-	size_t		row;			/* number of the first in the slab */
-	int			nrows;			/* with those between that nobody needs */
-	int			vector;			/* number of its record in the batch */
-	int			n;				/* records */
+	int			vector;			/* number of the first one's in the batch */
+	int			n;
 } CtRowPart;
 
 typedef struct CtDistances
 {
 	CtKnn	   *knn;
-	CtRecords	form;			/* of records */
 	CtVectorBatch *batch;
 	size_t	   *batch_rows;		/* numbers of its rows in the slab */
 	CtRowPart  *parts;			/* of the batch */

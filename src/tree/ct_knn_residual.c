@@ -182,7 +182,7 @@ create_found(Engine *engine)
 
 	group->found = ct_allocate(engine->context, n, sizeof(CtFound));
 	for (size_t i = 0; i < n; i++)
-		ct_found_clear(&group->found[i], heaps + i * k);
+		group->found[i].heap = heaps + i * k;
 }
 
 static void
@@ -310,8 +310,7 @@ begin_group(Engine *engine)
 							k, group->candidates + i * bytes,
 							&group->points[i]);
 		for (int t = 0; t < engine->distances.nthreads; t++)
-			ct_found_clear(found_by(engine, t) + i,
-						   found_by(engine, t)[i].heap);
+			ct_found_clear(found_by(engine, t) + i);
 	}
 }
 

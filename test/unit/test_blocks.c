@@ -665,7 +665,10 @@ create_found(int npoints, int k)
 	CtFound    *found = allocate(sizeof(CtFound) * SHARERS * npoints);
 
 	for (int i = 0; i < SHARERS * npoints; i++)
-		ct_found_clear(&found[i], allocate(sizeof(CtNeighbour) * k));
+	{
+		found[i].heap = allocate(sizeof(CtNeighbour) * k);
+		ct_found_clear(&found[i]);
+	}
 	return found;
 }
 
