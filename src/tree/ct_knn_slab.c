@@ -240,6 +240,7 @@ read_landmarks(CtSlab *slab, const CtKnn *knn)
 	double	   *records = ct_allocate_records(&slab->form, slab->context, n);
 	uint32	   *order = ct_allocate(slab->context, n, sizeof(uint32));
 	CtLocator  *locators = ct_allocate(slab->context, n, sizeof(CtLocator));
+	double	  **places = ct_allocate(slab->context, n, sizeof(double *));
 	double		least = slab->index->meta.min_variance;
 
 	slab->landmarks = ct_allocate(slab->context, n, sizeof(double *));
@@ -249,18 +250,15 @@ read_landmarks(CtSlab *slab, const CtKnn *knn)
 	for (size_t i = 0; i < n; i++)
 	{
 		locators[i] = slab->locators[order[i]];
+		places[i] = ct_record_at(&slab->form, records, order[i]);
 		slab->landmarks[i] = ct_record_at(&slab->form, records, i);
 	}
-	ct_records_read(knn, n, locators, slab->landmarks);
+	ct_records_read(knn, n, locators, places);
 	for (size_t i = 0; i < n; i++)
-	{
-		double	   *record = ct_record_at(&slab->form, records, i);
-
-		least = Min(least, record[slab->index->meta.dims]);
-		slab->landmarks[order[i]] = record;
-	}
+		least = Min(least, slab->landmarks[i][slab->index->meta.dims]);
 	pfree(order);
 	pfree(locators);
+	pfree(places);
 	return least;
 }
 
