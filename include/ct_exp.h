@@ -44,6 +44,18 @@
 #define LN2_HIGH		0x1.62e42fee00000p-1
 #define LN2_LOW			0x1.a39ef35793c76p-33
 
+/* coefficients of Q, from the constant one on */
+#define CT_EXP_0		0x1.5555555555556p-3
+#define CT_EXP_1		0x1.5555555555555p-5
+#define CT_EXP_2		0x1.11111111109b3p-7
+#define CT_EXP_3		0x1.6c16c16c167e1p-10
+#define CT_EXP_4		0x1.a01a01a7c41d5p-13
+#define CT_EXP_5		0x1.a01a01a47b054p-16
+#define CT_EXP_6		0x1.71de0dae63bb3p-19
+#define CT_EXP_7		0x1.27e4e1f48534fp-22
+#define CT_EXP_8		0x1.af38a9b0ec855p-26
+#define CT_EXP_9		0x1.1f66df7fca49fp-29
+
 /* adding it leaves a whole number in the low bits of a double */
 #define WHOLE_SHIFTER	0x1.8p+52
 
@@ -57,16 +69,16 @@ vector_exp_polynomial(Vector r, Vector r2)
 #define PAIR(low, high) \
 	vector_add(vector_set(low), vector_mul(vector_set(high), r))
 
-	sum = vector_add(PAIR(0x1.a01a01a7c41d5p-13, 0x1.a01a01a47b054p-16),
-					 vector_mul(r2, PAIR(0x1.71de0dae63bb3p-19,
-										 0x1.27e4e1f48534fp-22)));
+	sum = vector_add(PAIR(CT_EXP_4, CT_EXP_5),
+					 vector_mul(r2, PAIR(CT_EXP_6,
+										 CT_EXP_7)));
 	sum = vector_add(sum,
-					 vector_mul(r4, PAIR(0x1.af38a9b0ec855p-26,
-										 0x1.1f66df7fca49fp-29)));
-	return vector_add(vector_add(PAIR(0x1.5555555555556p-3,
-									  0x1.5555555555555p-5),
-								 vector_mul(r2, PAIR(0x1.11111111109b3p-7,
-													 0x1.6c16c16c167e1p-10))),
+					 vector_mul(r4, PAIR(CT_EXP_8,
+										 CT_EXP_9)));
+	return vector_add(vector_add(PAIR(CT_EXP_0,
+									  CT_EXP_1),
+								 vector_mul(r2, PAIR(CT_EXP_2,
+													 CT_EXP_3))),
 					  vector_mul(r4, sum));
 
 #undef PAIR

@@ -104,6 +104,16 @@ typedef struct CtCovarianceFunction
 	const double *lengthscale;	/* dim of them */
 } CtCovarianceFunction;
 
+/* Queries of a block whose correlations are computed. */
+typedef struct CtCorrelations
+{
+	CtCovarianceFunction function;
+	const double *rates;		/* inverse of each lengthscale */
+	size_t		n;				/* a multiple of CT_PACK */
+	const double *places;		/* coordinate j of query b: j * CT_BLOCK + b */
+	const double *scales;		/* 1 / sqrt(p), perhaps infinite */
+} CtCorrelations;
+
 /*
  * What a basis says of a block of queries.  Whose shares have the squares r^2,
  * slack and cut,
@@ -283,12 +293,10 @@ typedef struct CtKernelTable
 	 * The block kernels.  They serve bounds only: products and sums are of
 	 * float, in any order, and may be rounded once or twice.
 	 *
-	 * block_correlations(): residual correlations of a location and n others,
-	 * whose coordinate j is places[j * CT_BLOCK + b], rounded to float and in
-	 * [-1, 1], for (covariance - product) times scale times the other's scale;
-	 * 1 where that is not a number.  rates has the inverse of each lengthscale,
-	 * by which coordinates are multiplied, so that covariances may have other
-	 * bits than those of covariances().  n is a multiple of CT_PACK.
+	 * block_correlations(): residual correlations of n locations and queries,
+	 * rounded to float and in [-1, 1]: rho[i * stride + b] of (covariance -
+	 * products[i * queries->n + b]) times both scales, and 1 where that is not a
+	 * number.  Covariances may have other bits than those of covariances().
 	 *
 	 * block_shares(): products of a triangle as above and the columns of rho,
 	 * element j of query b being rho[j][b], for n rounded up to a multiple of
@@ -313,11 +321,11 @@ typedef struct CtKernelTable
 	void		(*block_products) (const double *const *x, size_t n,
 								   const double *const *packs, size_t npacks,
 								   size_t dim, double *products);
-	void		(*block_correlations) (const CtCovarianceFunction *function,
-									   const double *rates, const double *x,
-									   const double *places, size_t n,
-									   const double *products, double scale,
-									   const double *scales, float *rho);
+	void		(*block_correlations) (const CtCorrelations *queries,
+									   const double *const *x,
+									   const double *scales, size_t n,
+									   const double *products, float *rho,
+									   size_t stride);
 	void		(*block_shares) (const float *triangle, size_t n,
 								 const float *const *rho, float *shares,
 								 float *squares);

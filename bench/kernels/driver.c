@@ -166,9 +166,9 @@ run_block_products(const CtKernelTable *t, const Case *c)
 static void
 run_block_correlations(const CtKernelTable *t, const Case *c)
 {
-	CtCovarianceFunction function = {c->kind, c->dim, 1.0, lengthscale};
+	CtCorrelations q = {{c->kind, c->dim, 1.0, lengthscale}, lengthscale, c->n, f64, query};
 
-	t->block_correlations(&function, lengthscale, query, f64, c->n, out, 1.0, query, fout);
+	t->block_correlations(&q, vectors, query, 24, out, fout, CT_BLOCK);
 }
 
 static void
@@ -313,8 +313,8 @@ static const Case cases[] = {
 	{"block_reach/64", "query, row and code", 96, 64, CT_BLOCK * 96 * 64, run_block_reach},
 	{"block_products/8", PRODUCT, 8, 512, 24 * 8 * CT_PACK * 512, run_block_products},
 	{"block_products/1", PRODUCT, 1, 512, 24 * CT_PACK * 512, run_block_products},
-	{"block_correlations/rbf", "query", CT_BLOCK, 3, CT_BLOCK, run_block_correlations, CT_COVARIANCE_RBF},
-	{"block_correlations/matern52", "query", CT_BLOCK, 3, CT_BLOCK, run_block_correlations, CT_COVARIANCE_MATERN52},
+	{"block_correlations/rbf", "query", CT_BLOCK, 3, 24 * CT_BLOCK, run_block_correlations, CT_COVARIANCE_RBF},
+	{"block_correlations/matern52", "query", CT_BLOCK, 3, 24 * CT_BLOCK, run_block_correlations, CT_COVARIANCE_MATERN52},
 	{"block_shares/32", PRODUCT, 32, 32, CT_BLOCK * 32 * 33 / 2, run_block_shares},
 	{"block_weigh", "query", CT_BLOCK, 1, CT_BLOCK, run_block_weigh},
 	{"block_survivors/64", "query, row and share", 64, 32, 64 * CT_BLOCK_WIDE * 32, run_block_survivors},

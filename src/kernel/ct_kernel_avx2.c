@@ -342,9 +342,17 @@ typedef __m256d ProductVector;
 #define product_set(x)			_mm256_set1_pd(x)
 #define product_load(p)			_mm256_loadu_pd(p)
 #define product_store(p, v)		_mm256_storeu_pd(p, v)
+#define product_sub(a, b)		_mm256_sub_pd(a, b)
+#define product_mul(a, b)		_mm256_mul_pd(a, b)
+#define product_min(a, b)		_mm256_min_pd(a, b)
+#define product_max(a, b)		_mm256_max_pd(a, b)
+#define product_root(v)			_mm256_sqrt_pd(v)
 #define product_fma(a, b, c)	_mm256_fmadd_pd(a, b, c)
 
+#define CORRELATION_ROWS	2
+
 #include "ct_kernel_block.h"
+#include "ct_kernel_correlations.h"
 
 #define lanes_add(a, b)			_mm256_add_ps(a, b)
 #define lanes_sub(a, b)			_mm256_sub_ps(a, b)

@@ -318,9 +318,40 @@ typedef __m512d ProductVector;
 #define product_set(x)			_mm512_set1_pd(x)
 #define product_load(p)			_mm512_loadu_pd(p)
 #define product_store(p, v)		_mm512_storeu_pd(p, v)
+#define product_sub(a, b)		_mm512_sub_pd(a, b)
+#define product_mul(a, b)		_mm512_mul_pd(a, b)
+#define product_min(a, b)		_mm512_min_pd(a, b)
+#define product_max(a, b)		_mm512_max_pd(a, b)
 #define product_fma(a, b, c)	_mm512_fmadd_pd(a, b, c)
 
+/*
+ * The root by two steps of Newton's method from an estimate of 14 bits: one of the
+ * divider keeps a port busy for as long as all other operations of a correlation.
+ * Zero gives 2^-450, a number that is none gives one that is none.
+ */
+CT_INLINE BLOCK_TARGET ProductVector
+product_root(ProductVector square)
+{
+	ProductVector half = _mm512_set1_pd(0.5);
+	ProductVector root;
+	ProductVector inverse;		/* half of it */
+	ProductVector rest;
+
+	square = _mm512_max_pd(_mm512_set1_pd(0x1p-900), square);
+	inverse = _mm512_rsqrt14_pd(square);
+	root = _mm512_mul_pd(square, inverse);
+	inverse = _mm512_mul_pd(half, inverse);
+	rest = _mm512_fnmadd_pd(root, inverse, half);
+	root = _mm512_fmadd_pd(root, rest, root);
+	inverse = _mm512_fmadd_pd(inverse, rest, inverse);
+	rest = _mm512_fnmadd_pd(root, root, square);
+	return _mm512_fmadd_pd(rest, inverse, root);
+}
+
+#define CORRELATION_ROWS	4
+
 #include "ct_kernel_block.h"
+#include "ct_kernel_correlations.h"
 
 #define lanes_add(a, b)			_mm512_add_ps(a, b)
 #define lanes_sub(a, b)			_mm512_sub_ps(a, b)

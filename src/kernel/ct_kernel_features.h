@@ -272,7 +272,7 @@ combine_f64(const double *weights, size_t n, const double *rows,
  * scales, or multiplied by these; divide is a constant.
  */
 CT_INLINE CT_TARGET Vector
-scaled_squares(bool divide, const double *scales, size_t dim, const double *q,
+scaled_squares(const double *lengthscale, size_t dim, const double *q,
 			   const double *cols, size_t stride)
 {
 	Vector		sum = vector_zero();
@@ -281,8 +281,7 @@ scaled_squares(bool divide, const double *scales, size_t dim, const double *q,
 	{
 		Vector		diff = vector_sub(load_vector(cols + j * stride),
 									  broadcast(q + j));
-		Vector		ratio = divide ? vector_div(diff, broadcast(scales + j)) :
-			vector_mul(diff, broadcast(scales + j));
+		Vector		ratio = vector_div(diff, broadcast(lengthscale + j));
 
 		sum = vector_add(sum, vector_mul(ratio, ratio));
 	}
@@ -336,7 +335,7 @@ covariances_of_kind(CtCovariance kind, const CtCovarianceFunction *function,
 
 	for (;;)
 	{
-		Vector		squares = scaled_squares(true, function->lengthscale,
+		Vector		squares = scaled_squares(function->lengthscale,
 											 function->dim, q, cols + i, stride);
 
 		vector_store(result + i,
@@ -376,56 +375,6 @@ covariances(const CtCovarianceFunction *function, const double *q,
 		case CT_COVARIANCE_MATERN52:
 			covariances_of_kind(CT_COVARIANCE_MATERN52, function, q, cols,
 								stride, n, result);
-			break;
-	}
-}
-
-/* -------- correlations of a block -------- */
-
-/* kind is a constant here */
-CT_INLINE CT_TARGET void
-correlations_of_kind(CtCovariance kind, const CtCovarianceFunction *function,
-					 const double *rates, const double *x,
-					 const double *places, size_t n, const double *products,
-					 double scale, const double *scales, float *rho)
-{
-	for (size_t i = 0; i < n; i += VECTOR_LANES)
-	{
-		Vector		squares = scaled_squares(false, rates, function->dim, x,
-											 places + i, CT_BLOCK);
-		Vector		value = covariance_of(kind, function->variance, squares);
-
-		value = vector_mul(vector_sub(value, load_vector(products + i)),
-						   vector_mul(vector_set(scale),
-									  load_vector(scales + i)));
-		value = vector_min(value, vector_set(1.0));
-		vector_store_floats(rho + i, vector_max(value, vector_set(-1.0)));
-	}
-}
-
-static CT_TARGET void
-block_correlations(const CtCovarianceFunction *function, const double *rates,
-				   const double *x, const double *places, size_t n,
-				   const double *products, double scale, const double *scales,
-				   float *rho)
-{
-	switch (function->kind)
-	{
-		case CT_COVARIANCE_RBF:
-			correlations_of_kind(CT_COVARIANCE_RBF, function, rates, x, places,
-								 n, products, scale, scales, rho);
-			break;
-		case CT_COVARIANCE_MATERN12:
-			correlations_of_kind(CT_COVARIANCE_MATERN12, function, rates, x,
-								 places, n, products, scale, scales, rho);
-			break;
-		case CT_COVARIANCE_MATERN32:
-			correlations_of_kind(CT_COVARIANCE_MATERN32, function, rates, x,
-								 places, n, products, scale, scales, rho);
-			break;
-		case CT_COVARIANCE_MATERN52:
-			correlations_of_kind(CT_COVARIANCE_MATERN52, function, rates, x,
-								 places, n, products, scale, scales, rho);
 			break;
 	}
 }

@@ -531,9 +531,17 @@ typedef double ProductVector;
 #define product_set(x)			(x)
 #define product_load(p)			(*(p))
 #define product_store(p, v)		(*(p) = (v))
+#define product_sub(a, b)		((a) - (b))
+#define product_mul(a, b)		((a) * (b))
+#define product_min(a, b)		((a) < (b) ? (a) : (b))
+#define product_max(a, b)		((a) > (b) ? (a) : (b))
+#define product_root(v)			sqrt(v)
 #define product_fma(a, b, c)	((a) * (b) + (c))
 
+#define CORRELATION_ROWS	2
+
 #include "ct_kernel_block.h"
+#include "ct_kernel_correlations.h"
 
 #define lanes_add(a, b)			((a) + (b))
 #define lanes_sub(a, b)			((a) - (b))

@@ -75,6 +75,7 @@ struct CtBlockWork
 	float	   *rho;			/* with landmarks: CT_BLOCK for each */
 	uint8_t		alive[CT_BLOCK + 4];	/* points that a leaf is bounded for */
 	const double *vectors[LANDMARK_BATCH];
+	double		scales[LANDMARK_BATCH];
 	double		products[LANDMARK_BATCH * CT_BLOCK];
 	double	   *dist;			/* of a point and all leaves */
 	uint64_t   *near;			/* of each leaf the points that it is near */
@@ -196,31 +197,28 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 {
 	const CtModel *model = rows->space->model;
 	const CtKernelTable *kernels = rows->space->kernels;
-	CtCovarianceFunction function = ct_model_function(model);
 	size_t		npacks = (block->n + CT_PACK - 1) / CT_PACK;
-	size_t		points = npacks * CT_PACK;
+	CtCorrelations queries = correlated(rows, block, 0, npacks);
+	float	   *rho = work->rho + first * CT_BLOCK;
 
 	for (size_t i = 0; i < n; i++)
-		work->vectors[i] = features_of(model, rows->landmarks[first + i]);
+	{
+		const double *landmark = rows->landmarks[first + i];
+
+		work->vectors[i] = features_of(model, landmark);
+		/* where that is infinite the slack is 2, and anything will do */
+		work->scales[i] = 1.0 / sqrt(landmark[model->dims]);
+	}
 	for (size_t i = first + n; i < first + 2 * n && i < rows->nlandmarks; i++)
 		for (size_t j = 0; j < model->m; j += 8)
 			__builtin_prefetch(features_of(model, rows->landmarks[i]) + j, 0, 2);
 	kernels->block_products(work->vectors, n, block->packs, npacks, model->m,
 							work->products);
+	kernels->block_correlations(&queries, rows->landmarks + first, work->scales,
+								n, work->products, rho, CT_BLOCK);
 	for (size_t i = 0; i < n; i++)
-	{
-		const double *landmark = rows->landmarks[first + i];
-		const double *products = work->products + i * points;
-		float	   *rho = work->rho + (first + i) * CT_BLOCK;
-		double		scale = 1.0 / sqrt(landmark[model->dims]);
-
-		/* infinite where the slack is 2, and anything will do */
-		kernels->block_correlations(&function, rows->rates, landmark,
-									block->places, points, products, scale,
-									block->scale, rho);
-		for (size_t b = points; b < CT_BLOCK; b++)
-			rho[b] = 0.0f;
-	}
+		for (size_t b = queries.n; b < CT_BLOCK; b++)
+			rho[i * CT_BLOCK + b] = 0.0f;
 }
 
 static void

@@ -57,7 +57,9 @@ struct CtPairWork
 	int			nlists[CT_BLOCK];
 	const double *vectors[CT_BLOCK_ROWS];
 	double		products[CT_BLOCK_ROWS * CT_PACK];
-	float		correlations[CT_PACK];
+	double		scales[CT_BLOCK_ROWS];
+	const double *records[CT_BLOCK_ROWS];
+	float		correlations[CT_BLOCK_ROWS * CT_PACK];
 	double		covariances[CT_BLOCK_ROWS];
 	double		columns[];		/* dims columns of CT_BLOCK_ROWS coordinates */
 };
@@ -183,15 +185,15 @@ tell_cut(CtBlockPoint *point, const CtFound *found)
 
 /* The bits of a pack's points that a product rules out. */
 static uint64_t
-ruled_out(const CtBlock *block, const CtFound *found, const CtPairWork *work,
-		  int first, double error, double scale)
+ruled_out(const CtBlock *block, const CtFound *found,
+		  const float *correlations, int first, double error, double scale)
 {
 	uint64_t	out = 0;
 
 	for (int b = first; b < first + CT_PACK && b < block->n; b++)
 	{
 		double		both = scale * block->scale[b];
-		double		rho = fabs(work->correlations[b - first]);
+		double		rho = fabs(correlations[b - first]);
 
 		if (rho + error * both + FLOAT_ERROR <
 			cut_of(block->points[b], &found[block->points[b]->number]))
@@ -210,7 +212,7 @@ sieve_pack(const CtBlockRows *rows, CtBlock *block, size_t first, int n,
 {
 	const CtModel *model = rows->space->model;
 	const CtKernelTable *kernels = rows->space->kernels;
-	CtCovarianceFunction function = ct_model_function(model);
+	CtCorrelations queries = correlated(rows, block, pack, 1);
 	double		error = product_error(model);
 	size_t		list[CT_BLOCK_ROWS];
 	int			nlisted = 0;
@@ -222,27 +224,26 @@ sieve_pack(const CtBlockRows *rows, CtBlock *block, size_t first, int n,
 
 		if (some == 0)
 			continue;
-		work->vectors[nlisted] = features_of(model, rows->records[i]);
+		work->records[nlisted] = rows->records[i];
 		list[nlisted++] = i;
 		npairs += __builtin_popcountll(some);
 	}
 	if (nlisted < SIEVE_ROWS || npairs < SIEVE_POINTS * nlisted)
 		return;
-	kernels->block_products(work->vectors, nlisted, &block->packs[pack], 1,
-							model->m, work->products);
 	for (int i = 0; i < nlisted; i++)
 	{
-		const double *record = rows->records[list[i]];
-		double		scale = scale_of(model, record);
-
-		kernels->block_correlations(&function, rows->rates, record,
-									block->places + pack * CT_PACK, CT_PACK,
-									work->products + i * CT_PACK, scale,
-									block->scale + pack * CT_PACK,
-									work->correlations);
-		block->pairs[list[i]] &= ~ruled_out(block, found, work, pack * CT_PACK,
-											error, scale);
+		work->vectors[i] = features_of(model, work->records[i]);
+		work->scales[i] = scale_of(model, work->records[i]);
 	}
+	kernels->block_products(work->vectors, nlisted, &block->packs[pack], 1,
+							model->m, work->products);
+	kernels->block_correlations(&queries, work->records, work->scales, nlisted,
+								work->products, work->correlations, CT_PACK);
+	for (int i = 0; i < nlisted; i++)
+		block->pairs[list[i]] &= ~ruled_out(block, found,
+											work->correlations + i * CT_PACK,
+											pack * CT_PACK, error,
+											work->scales[i]);
 }
 
 /* -------- distances -------- */

@@ -41,4 +41,16 @@ product_error(const CtModel *model)
 	return PRODUCT_UNITS(model->m) * UNIT * (model->variance + model->nugget);
 }
 
+/* The points of npacks packs of a block, from number first on. */
+static inline CtCorrelations
+correlated(const CtBlockRows *rows, const CtBlock *block, int first,
+		   int npacks)
+{
+	return (CtCorrelations)
+	{
+		ct_model_function(rows->space->model), rows->rates, npacks * CT_PACK,
+			block->places + first * CT_PACK, block->scale + first * CT_PACK
+	};
+}
+
 #endif							/* CT_BLOCK_PRIVATE_H */
