@@ -41,12 +41,14 @@ GOLDEN_COVE = {
     "mul": ("01", 1, "05", 1), "add": ("15", 1, "05", 1), "logic": ("015", 1, "05", 1), "shuffle": ("15", 1, "5", 1),
     "lane": ("5", 1, "5", 1), "mask": ("5", 1, "5", 1), "kmask": ("05", 1, "05", 1), "shift": ("01", 1, "0", 1),
     "root": ("0", 12, "0", 24), "root of floats": ("0", 6, "0", 12), "quotient": ("0", 8, "0", 16),
+    "estimate": ("0", 1, "0", 2),
 }
 ZEN4 = {
     "load": ("AB", 1, "AB", 2), "store": ("S", 1, "S", 2), "scalar": ("wxyz", 1, "", 0), "branch": ("wz", 1, "", 0),
     "mul": ("01", 1, "01", 2), "add": ("23", 1, "23", 2), "logic": ("0123", 1, "0123", 2), "shuffle": ("12", 1, "12", 2),
     "lane": ("12", 1, "12", 2), "mask": ("01", 1, "01", 2), "kmask": ("23", 1, "23", 1), "shift": ("12", 1, "12", 2),
     "root": ("1", 8.5, "1", 17), "root of floats": ("1", 5, "1", 10), "quotient": ("1", 5, "1", 10),
+    "estimate": ("1", 1, "1", 2),
 }
 MODELS = {"Golden Cove": GOLDEN_COVE, "Zen 4": ZEN4}
 FRONT_END = 6       # operations a cycle, both
@@ -63,7 +65,7 @@ def ports_and_cycles(model, kind, width):
 
 # Kinds of vector instructions by the beginning of their names (without v); the first that fits.
 KINDS = [
-    ("root of floats", "sqrtps sqrtss"), ("root", "sqrt rsqrt"), ("quotient", "div"),
+    ("estimate", "rsqrt"), ("root of floats", "sqrtps sqrtss"), ("root", "sqrt"), ("quotient", "div"),
     ("lane", "extract insert perm broadcast pbroadcast compress expand pmovsx pmovzx pmovqd pmovdb cvtps2pd cvtpd2ps"
              " cvtss2sd cvtsd2ss cvttpd cvtpd2dq cvtdq2pd valign"),
     ("shuffle", "unpck shuf pshuf punpck blend hadd phadd movddup movshdup movhl movlh palignr movq movd"),

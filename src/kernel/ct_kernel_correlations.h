@@ -88,7 +88,7 @@ correlation_exp(int rows, ProductVector *x)
 	EACH_ROW
 		r4[i] = product_mul(r2[i], r2[i]);
 	EACH_ROW
-		high[i] = product_fma(r4[i], high[i], PAIR(CT_EXP_4, CT_EXP_5));
+		high[i] = product_fma(r2[i], high[i], PAIR(CT_EXP_4, CT_EXP_5));
 	EACH_ROW
 		low[i] = product_fma(r4[i], high[i], low[i]);
 	EACH_ROW

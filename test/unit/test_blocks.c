@@ -98,58 +98,127 @@ check_products(const CtKernelTable *kernels, size_t n, size_t npacks,
 }
 
 /*
- * Correlations of a location and a block, against those of covariances(); the
- * first query is where the location is, the second has an infinite scale.
+ * Locations and a block whose covariances are computed: those of covariances(),
+ * for units of it.  The first query is where the first location is.
  */
-static void
-check_correlations(const CtKernelTable *kernels, CtCovariance covariance,
-				   size_t n)
+typedef struct Places
 {
 	double		lengthscale[DIMS];
 	double		rates[DIMS];
-	double		x[DIMS];
+	double		locations[MAX_ROWS][DIMS];
 	double		places[DIMS * CT_BLOCK];
-	double		products[CT_BLOCK];
-	double		scales[CT_BLOCK];
-	double		covariances[CT_BLOCK];
-	float		rho[CT_BLOCK + 1];
-	CtCovarianceFunction function = {covariance, DIMS, 1.5, lengthscale};
+	const double *x[MAX_ROWS];
+	double		covariances[MAX_ROWS * CT_BLOCK];
+} Places;
 
+static void
+create_places(CtCovarianceFunction *function, Places *places)
+{
+	function->dim = DIMS;
+	function->variance = 1.5;
+	function->lengthscale = places->lengthscale;
 	for (int j = 0; j < DIMS; j++)
 	{
-		lengthscale[j] = 0.3 + random_unit() * random_unit();
-		rates[j] = 1.0 / lengthscale[j];
+		places->lengthscale[j] = 0.3 + random_unit() * random_unit();
+		places->rates[j] = 1.0 / places->lengthscale[j];
 		/* far from the origin, so that differences must come first */
-		x[j] = 1e6 + random_unit();
+		for (int i = 0; i < MAX_ROWS; i++)
+			places->locations[i][j] = 1e6 + random_unit();
 		for (int b = 0; b < CT_BLOCK; b++)
-			places[j * CT_BLOCK + b] = b == 0 ? x[j] : 1e6 + random_unit();
+			places->places[j * CT_BLOCK + b] = b == 0 ?
+				places->locations[0][j] : 1e6 + 4.0 * random_unit();
 	}
-	for (int b = 0; b < CT_BLOCK; b++)
+	for (int i = 0; i < MAX_ROWS; i++)
 	{
-		products[b] = b == 0 ? 0.0 : random_unit();
-		scales[b] = b == 1 ? INFINITY : 1.0 + fabs(random_unit());
+		places->x[i] = places->locations[i];
+		ct_kernel_scalar.covariances(function, places->x[i], places->places,
+									 CT_BLOCK, CT_BLOCK,
+									 places->covariances + i * CT_BLOCK);
 	}
-	rho[n] = FENCE;
-	ct_kernel_scalar.covariances(&function, x, places, CT_BLOCK, CT_BLOCK,
-								 covariances);
-	kernels->block_correlations(&function, rates, x, places, n, products, 0.4,
-								scales, rho);
-	for (size_t b = 0; b < n; b++)
-	{
-		double		value = (covariances[b] - products[b]) * (0.4 * scales[b]);
-		double		error = 64.0 * 0x1p-53 * 1.5 * 0.4 * scales[b] + 0x1p-24;
+}
 
-		value = fmax(fmin(value, 1.0), -1.0);
-		expect(fabs(rho[b] - value) <= error && fabsf(rho[b]) <= 1.0f,
-			   kernels->name, "block_correlations", n, b);
+/*
+ * Correlations of n locations and some queries, against those of covariances().
+ * What products leave is of the size rest, times scales of 1 / rest: where that is
+ * small, errors of covariances are what is seen.  The second query has an infinite
+ * scale.
+ */
+static void
+check_correlations(const CtKernelTable *kernels, CtCovariance covariance,
+				   size_t n, size_t nqueries, double rest)
+{
+	static Places places;
+	static double products[MAX_ROWS * CT_BLOCK];
+	static float rho[MAX_ROWS * CT_BLOCK + 1];
+	double		scales[CT_BLOCK];
+	double		x_scales[MAX_ROWS];
+	CtCorrelations queries = {.rates = places.rates,.n = nqueries,
+		.places = places.places,.scales = scales};
+	size_t		end = (n - 1) * CT_BLOCK + nqueries;
+
+	queries.function.kind = covariance;
+	create_places(&queries.function, &places);
+	for (size_t b = 0; b < nqueries; b++)
+		scales[b] = b == 1 ? INFINITY : (0.5 + fabs(random_unit())) / rest;
+	for (size_t i = 0; i < n; i++)
+	{
+		x_scales[i] = 0.4;
+		for (size_t b = 0; b < nqueries; b++)
+			products[i * nqueries + b] = places.covariances[i * CT_BLOCK + b] +
+				rest * random_unit();
 	}
-	expect(rho[n] == FENCE, kernels->name,
-		   "block_correlations wrote beyond its output", n, 0);
-	products[0] = covariances[0];
+	rho[end] = FENCE;
+	kernels->block_correlations(&queries, places.x, x_scales, n, products, rho,
+								CT_BLOCK);
+	for (size_t i = 0; i < n; i++)
+		for (size_t b = 0; b < nqueries; b++)
+		{
+			float		found = rho[i * CT_BLOCK + b];
+			double		value = (places.covariances[i * CT_BLOCK + b] -
+								 products[i * nqueries + b]) * (0.4 * scales[b]);
+			double		error = 16.0 * 0x1p-53 * 1.5 * 0.4 * scales[b] + 0x1p-24;
+
+			value = fmax(fmin(value, 1.0), -1.0);
+			expect(fabs(found - value) <= error && fabsf(found) <= 1.0f,
+				   kernels->name, "block_correlations", n, b);
+		}
+	expect(rho[end] == FENCE, kernels->name,
+		   "block_correlations wrote beyond its output", n, nqueries);
+	products[0] = places.covariances[0];
 	scales[0] = INFINITY;
-	kernels->block_correlations(&function, rates, x, places, CT_PACK, products,
-								0.4, scales, rho);
+	kernels->block_correlations(&queries, places.x, x_scales, 1, products, rho,
+								CT_BLOCK);
 	expect(rho[0] == 1.0f, kernels->name, "block_correlations of no number", n, 0);
+}
+
+/* Far away there is no covariance, whatever squares and roots do. */
+static void
+check_far_correlations(const CtKernelTable *kernels, CtCovariance covariance)
+{
+	static const double distances[] = {1e3, 1e100, 1e154, 1e200, 1e308, INFINITY};
+	double		one = 1.0;
+	double		zero = 0.0;
+	const double *x = &zero;
+	double		places[CT_BLOCK];
+	double		scales[CT_BLOCK];
+	double		products[CT_PACK] = {0};
+	float		rho[CT_PACK];
+	CtCorrelations queries = {{covariance, 1, 1.0, &one}, &one, CT_PACK, places, scales};
+
+	for (size_t i = 0; i < LENGTH(distances); i++)
+	{
+		for (int b = 0; b < CT_PACK; b++)
+		{
+			places[b] = distances[i];
+			scales[b] = 1.0;
+		}
+		kernels->block_correlations(&queries, &x, &one, 1, products, rho,
+									CT_PACK);
+		expect(rho[0] == 0.0f, kernels->name, "block_correlations far away", i, 0);
+	}
+	places[0] = NAN;
+	kernels->block_correlations(&queries, &x, &one, 1, products, rho, CT_PACK);
+	expect(rho[0] == 1.0f, kernels->name, "block_correlations of NaN", 0, 0);
 }
 
 static void
@@ -363,6 +432,8 @@ static void
 check_kernels(const CtKernelTable *kernels)
 {
 	static const size_t dims[] = {0, 1, 2, 7, 64, 127, 128, 129, 300};
+	static const CtCovariance covariances[] = {CT_COVARIANCE_RBF,
+		CT_COVARIANCE_MATERN12, CT_COVARIANCE_MATERN32, CT_COVARIANCE_MATERN52};
 	static const size_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 32, 33, 49, 61, 64, 70};
 
 	for (size_t i = 0; i < LENGTH(counts); i++)
@@ -376,12 +447,13 @@ check_kernels(const CtKernelTable *kernels)
 	}
 	for (size_t n = 1; n <= CT_BLOCK_BASIS; n++)
 		check_shares(kernels, n);
-	for (size_t n = CT_PACK; n <= CT_BLOCK; n += CT_PACK)
+	for (size_t c = 0; c < LENGTH(covariances); c++)
 	{
-		check_correlations(kernels, CT_COVARIANCE_RBF, n);
-		check_correlations(kernels, CT_COVARIANCE_MATERN12, n);
-		check_correlations(kernels, CT_COVARIANCE_MATERN32, n);
-		check_correlations(kernels, CT_COVARIANCE_MATERN52, n);
+		for (size_t n = CT_PACK; n <= CT_BLOCK; n += CT_PACK)
+			for (size_t i = 0; i < LENGTH(counts); i++)
+				for (double rest = 1.0; rest > 1e-15; rest /= 1e3)
+					check_correlations(kernels, covariances[c], counts[i], n, rest);
+		check_far_correlations(kernels, covariances[c]);
 	}
 	check_weights(kernels);
 	for (int i = 0; i <= CT_BLOCK_WIDE; i++)
