@@ -59,8 +59,6 @@ ct_distances_create(CtDistances *distances, CtKnn *knn, size_t store_bytes)
 								ct_record_bytes(&form), 1);
 	distances->store = ct_allocate_records(&form, context,
 										   distances->store_size * nthreads);
-	ct_prefer_large_pages(distances->store, distances->store_size * nthreads *
-						  ct_record_bytes(&form));
 	distances->work_bytes =
 		TYPEALIGN(CT_LINE, ct_pairs_work_bytes(knn->index->space.model));
 	distances->work = ct_allocate_lines(context,

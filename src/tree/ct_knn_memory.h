@@ -13,6 +13,8 @@
 
 #include "utils/memutils.h"
 
+#include "ct_tree.h"
+
 #define CT_LINE				64	/* bytes of a cache line */
 
 /* vectors read between two checks for interrupts */
@@ -24,12 +26,16 @@ ct_allocate(MemoryContext context, size_t n, size_t size)
 	return MemoryContextAllocHuge(context, Max(n * size, 1));
 }
 
-/* Memory that begins on a cache line. */
+/*
+ * Memory that begins on a cache line, nearly all of which will be used: much of it
+ * is of large pages, if possible.
+ */
 static inline void *
 ct_allocate_lines(MemoryContext context, size_t bytes)
 {
 	char	   *memory = ct_allocate(context, bytes + CT_LINE, 1);
 
+	ct_prefer_large_pages(memory, bytes);
 	return (void *) TYPEALIGN(CT_LINE, memory);
 }
 

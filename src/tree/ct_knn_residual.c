@@ -396,8 +396,8 @@ begin_slab(Engine *engine)
 
 	ct_slab_complete(slab, engine->knn, &engine->rows);
 	create_saved(engine);
-	engine->pairs = ct_allocate(slab->context, slab->nrows *
-								most_blocks(engine), sizeof(uint64));
+	engine->pairs = ct_allocate_lines(slab->context, slab->nrows *
+									  most_blocks(engine) * sizeof(uint64));
 	engine->paired = ct_allocate(slab->context, paired_marks(engine) *
 								 most_blocks(engine), sizeof(bool));
 	engine->needed = ct_allocate(slab->context, slab->nrows, sizeof(bool));
