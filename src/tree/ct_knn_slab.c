@@ -23,6 +23,9 @@
 /* words with a bit for each of n rows */
 #define SEEN_WORDS(n)		(((n) + CT_BLOCK_WIDE - 1) / CT_BLOCK_WIDE)
 
+/* most pages that memory is allocated for at a time */
+#define MOST_IMAGES			1024
+
 /* -------- records -------- */
 
 CtRecords
@@ -190,11 +193,27 @@ keep_rows(CtSlab *slab, CtBlockLeaf *leaf, const CtNode *node,
 	slab->nrows += n;
 }
 
+/*
+ * Memory for a page.  It comes in pieces for as many pages as there are, so that
+ * those of a large slab are of large pages, up to a limit.
+ */
+static char *
+allocate_image(CtSlab *slab)
+{
+	if (slab->images_left == 0)
+	{
+		slab->images_left = Min(Max(slab->nleaves, 1), MOST_IMAGES);
+		slab->images = ct_allocate_lines(slab->context,
+										 slab->images_left * BLCKSZ);
+	}
+	return slab->images + --slab->images_left * BLCKSZ;
+}
+
 /* Adds a leaf, of whose rows seen says which version is visible. */
 void
 ct_slab_add(CtSlab *slab, const CtNode *node, const ItemPointerData *seen)
 {
-	char	   *image = ct_allocate(slab->context, BLCKSZ, 1);
+	char	   *image = allocate_image(slab);
 	size_t		landmarks = slab->nlandmarks;
 	CtBlockLeaf *leaf;
 	CtNode		copy;

@@ -33,6 +33,8 @@ typedef struct CtSlab
 	size_t		nleaves;
 	size_t		leaves_size;
 	CtBlockLeaf *leaves;
+	char	   *images;			/* memory for the pages of images_left leaves */
+	size_t		images_left;
 	double	   *centres;
 
 	locators_hash *numbers;
