@@ -70,15 +70,10 @@ vector_exp_polynomial(Vector r, Vector r2)
 	vector_add(vector_set(low), vector_mul(vector_set(high), r))
 
 	sum = vector_add(PAIR(CT_EXP_4, CT_EXP_5),
-					 vector_mul(r2, PAIR(CT_EXP_6,
-										 CT_EXP_7)));
-	sum = vector_add(sum,
-					 vector_mul(r4, PAIR(CT_EXP_8,
-										 CT_EXP_9)));
-	return vector_add(vector_add(PAIR(CT_EXP_0,
-									  CT_EXP_1),
-								 vector_mul(r2, PAIR(CT_EXP_2,
-													 CT_EXP_3))),
+					 vector_mul(r2, PAIR(CT_EXP_6, CT_EXP_7)));
+	sum = vector_add(sum, vector_mul(r4, PAIR(CT_EXP_8, CT_EXP_9)));
+	return vector_add(vector_add(PAIR(CT_EXP_0, CT_EXP_1),
+								 vector_mul(r2, PAIR(CT_EXP_2, CT_EXP_3))),
 					  vector_mul(r4, sum));
 
 #undef PAIR

@@ -251,7 +251,10 @@ compare_locators(const void *a, const void *b, void *arg)
 	return (int) left->slot - (int) right->slot;
 }
 
-/* Reads the landmarks, in the order of pages.  Returns the least variance. */
+/*
+ * Reads the landmarks, in the order of pages; they stand by number, which is the
+ * order in which they are multiplied.  Returns the least variance.
+ */
 static double
 read_landmarks(CtSlab *slab, const CtKnn *knn)
 {
