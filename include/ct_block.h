@@ -147,6 +147,13 @@ extern void ct_block_point_init(const double *record, int number,
 extern void ct_block_point_admit(const CtBlockRows *rows, CtBlockPoint *point);
 
 /*
+ * Gives a block's points cuts, by the rows of the leaves nearest in space to each
+ * point, so many of them.  Their lists have to be cleared afterwards.
+ */
+extern void ct_block_prime(const CtBlockRows *rows, CtBlock *block, int nnear,
+						   CtBlockWork *work);
+
+/*
  * Collects the candidates of a block's points among all rows.  The first leaves
  * looked at are those nearest in space to each point, so many of them.
  */

@@ -79,6 +79,7 @@ struct CtBlockWork
 	double		products[LANDMARK_BATCH * CT_BLOCK];
 	double	   *dist;			/* of a point and all leaves */
 	uint64_t   *near;			/* of each leaf the points that it is near */
+	bool	   *wanted;			/* are some of LANDMARK_BATCH landmarks? */
 	double	   *keys;			/* of candidates */
 	double		memory[];
 };
@@ -119,7 +120,8 @@ ct_block_work_bytes(const CtBlockRows *rows, int room)
 {
 	return sizeof(CtBlockWork) +
 		sizeof(double) * (2 * rows->nleaves + room) +
-		sizeof(float) * (rows->nlandmarks + 1) * CT_BLOCK;
+		sizeof(float) * (rows->nlandmarks + 1) * CT_BLOCK +
+		rows->nlandmarks / LANDMARK_BATCH + 1;
 }
 
 /* Divides the memory of a thread. */
@@ -130,6 +132,7 @@ work_begin(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
 	work->near = (uint64_t *) (work->dist + rows->nleaves);
 	work->keys = (double *) (work->near + rows->nleaves);
 	work->rho = (float *) (work->keys + block->points[0]->candidates.room);
+	work->wanted = (bool *) (work->rho + (rows->nlandmarks + 1) * CT_BLOCK);
 }
 
 /* -------- points -------- */
@@ -221,14 +224,23 @@ correlate_landmarks(const CtBlockRows *rows, const CtBlock *block,
 			rho[i * CT_BLOCK + b] = 0.0f;
 }
 
+/* Correlations of the landmarks of batches that are wanted. */
 static void
-correlate_all(const CtBlockRows *rows, const CtBlock *block,
-			  CtBlockWork *work)
+correlate_wanted(const CtBlockRows *rows, const CtBlock *block,
+				 CtBlockWork *work)
 {
 	for (size_t from = 0; from < rows->nlandmarks; from += LANDMARK_BATCH)
-		correlate_landmarks(rows, block, work, from,
-							rows->nlandmarks - from < LANDMARK_BATCH ?
-							rows->nlandmarks - from : LANDMARK_BATCH);
+		if (work->wanted[from / LANDMARK_BATCH])
+			correlate_landmarks(rows, block, work, from,
+								rows->nlandmarks - from < LANDMARK_BATCH ?
+								rows->nlandmarks - from : LANDMARK_BATCH);
+}
+
+/* Marks all batches of landmarks. */
+static void
+want_landmarks(const CtBlockRows *rows, bool wanted, CtBlockWork *work)
+{
+	memset(work->wanted, wanted, rows->nlandmarks / LANDMARK_BATCH + 1);
 }
 
 /*
@@ -438,13 +450,10 @@ offer_of(const Part *part, const CtBlockWork *work, int b)
 	};
 }
 
-/* Begins to bound rows for a block. */
+/* What is known of a block's points before leaves are. */
 static void
-begin_bounds(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
+begin_queries(const CtBlock *block, CtBlockWork *work)
 {
-	work_begin(rows, block, work);
-	if (!fetch_correlations(rows, block, work))
-		correlate_all(rows, block, work);
 	for (int b = 0; b < CT_BLOCK; b++)
 	{
 		const CtBlockPoint *point = block->points[b < block->n ? b : 0];
@@ -452,6 +461,19 @@ begin_bounds(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
 		work->queries.slack[b] = (float) (point->slack * (1.0 + 1e-6));
 		work->queries.cuts[b] = (float) point->cut;
 	}
+}
+
+/* Begins to bound all rows for a block. */
+static void
+begin_bounds(const CtBlockRows *rows, const CtBlock *block, CtBlockWork *work)
+{
+	work_begin(rows, block, work);
+	if (!fetch_correlations(rows, block, work))
+	{
+		want_landmarks(rows, true, work);
+		correlate_wanted(rows, block, work);
+	}
+	begin_queries(block, work);
 }
 
 /* -------- candidates -------- */
@@ -535,6 +557,43 @@ pair_some(const CtBlockRows *rows, CtBlock *block, int b, const Part *part,
 		add_pair(block, b, work->items[i].row);
 }
 
+/* Notes which leaves are the nnear nearest to each point. */
+static void
+find_near(const CtBlockRows *rows, const CtBlock *block, int nnear,
+		  CtBlockWork *work)
+{
+	memset(work->near, 0, sizeof(uint64_t) * rows->nleaves);
+	for (int b = 0; b < block->n; b++)
+		note_nearest(rows, block->points[b], UINT64_C(1) << b, nnear, work);
+}
+
+/* Collects candidates among the rows of these, which gives cuts. */
+static void
+collect_near(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
+{
+	for (size_t l = 0; l < rows->nleaves; l++)
+		if (work->near[l] != 0)
+			bound_leaf(rows, block, &rows->leaves[l], work->near[l],
+					   collect_rows, work);
+	for (int b = 0; b < block->n; b++)
+		narrow_candidates(rows, block, b, work);
+}
+
+void
+ct_block_prime(const CtBlockRows *rows, CtBlock *block, int nnear,
+			   CtBlockWork *work)
+{
+	work_begin(rows, block, work);
+	find_near(rows, block, nnear, work);
+	want_landmarks(rows, false, work);
+	for (size_t l = 0; l < rows->nleaves; l++)
+		for (int i = 0; work->near[l] != 0 && i < rows->leaves[l].basis.n; i++)
+			work->wanted[rows->leaves[l].pivots[i] / LANDMARK_BATCH] = true;
+	correlate_wanted(rows, block, work);
+	begin_queries(block, work);
+	collect_near(rows, block, work);
+}
+
 void
 ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
 				 CtBlockWork *work)
@@ -542,16 +601,9 @@ ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
 	uint64_t	all = ~UINT64_C(0) >> (CT_BLOCK - block->n);
 
 	begin_bounds(rows, block, work);
-	memset(work->near, 0, sizeof(uint64_t) * rows->nleaves);
-	for (int b = 0; b < block->n; b++)
-		note_nearest(rows, block->points[b], UINT64_C(1) << b, nnear, work);
-	/* these give cuts, with which the others have few candidates */
-	for (size_t l = 0; l < rows->nleaves; l++)
-		if (work->near[l] != 0)
-			bound_leaf(rows, block, &rows->leaves[l], work->near[l],
-					   collect_rows, work);
-	for (int b = 0; b < block->n; b++)
-		narrow_candidates(rows, block, b, work);
+	find_near(rows, block, nnear, work);
+	/* with their cuts the others have few candidates */
+	collect_near(rows, block, work);
 	for (size_t l = 0; l < rows->nleaves; l++)
 		bound_leaf(rows, block, &rows->leaves[l], all & ~work->near[l],
 				   collect_rows, work);

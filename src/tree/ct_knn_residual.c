@@ -40,7 +40,9 @@
 #define STORE_BYTES			((size_t) 512 * 1024)
 #define GROUP_SHARE			0.375
 
+/* Rounds are numbered from 0; what is none of them comes before. */
 #define ROUNDS				3
+#define PRIMING				(-1)
 
 #define LEAST_LENGTHSCALE	1e-300
 
@@ -66,6 +68,7 @@ typedef struct Group
 	CtLocator  *locators;
 	double	   *records;
 	CtBlockPoint *points;
+	double	   *cuts;			/* that they begin with */
 	CtFound    *found;			/* of each query, by each thread that there was */
 	char	   *candidates;		/* ct_candidates_bytes() for each */
 	CtKnnRow   *answer;
@@ -82,6 +85,7 @@ typedef struct Engine
 	size_t		slab_limit;		/* bytes */
 	bool		slab_is_all;	/* of the index */
 	bool		flushed;		/* the walk has used a slab already */
+	bool		priming;		/* slabs give cuts only */
 	CtBlockRows rows;
 	CtBlockSaved saved;
 	uint64	   *pairs;			/* of all blocks and rows of the slab */
@@ -123,7 +127,8 @@ static size_t
 query_bytes(const Engine *engine)
 {
 	return sizeof(CtKnnQuery) + sizeof(CtLocator) + sizeof(CtBlockPoint) +
-		sizeof(double) * engine->index->meta.dims + ct_record_bytes(&engine->form) +
+		sizeof(double) * (engine->index->meta.dims + 1) +
+		ct_record_bytes(&engine->form) +
 		block_bytes(engine) / CT_BLOCK + engine->knn->nthreads *
 		(sizeof(CtFound) + sizeof(CtNeighbour) * engine->knn->k) +
 		ct_candidates_bytes(ct_block_room(engine->knn->k));
@@ -211,6 +216,7 @@ create_group(Engine *engine)
 	group->locators = ct_allocate(context, group->size, sizeof(CtLocator));
 	group->records = ct_allocate_records(&engine->form, context, group->size);
 	group->points = ct_allocate(context, group->size, sizeof(CtBlockPoint));
+	group->cuts = ct_allocate(context, group->size, sizeof(double));
 	create_found(engine);
 	group->candidates = ct_allocate(context, group->size,
 									ct_candidates_bytes(ct_block_room(knn->k)));
@@ -292,9 +298,9 @@ found_by(const Engine *engine, int thread)
 	return engine->group.found + (size_t) thread * engine->group.size;
 }
 
-/* Forgets what the queries have found. */
+/* Forgets what the queries have found, but not the cuts that they begin with. */
 static void
-begin_group(Engine *engine)
+begin_points(Engine *engine)
 {
 	Group	   *group = &engine->group;
 	size_t		k = engine->knn->k;
@@ -309,6 +315,7 @@ begin_group(Engine *engine)
 							ct_knn_key(&query->index_tid, &query->index_tid),
 							k, group->candidates + i * bytes,
 							&group->points[i]);
+		group->points[i].cut = group->cuts[i];
 		for (int t = 0; t < engine->distances.nthreads; t++)
 			ct_found_clear(found_by(engine, t) + i);
 	}
@@ -335,6 +342,7 @@ answer_group(Engine *engine)
 }
 
 static void search_slab(Engine *engine);
+static void prime_slab(Engine *engine);
 
 /* What the slab and the search of it need. */
 static size_t
@@ -347,7 +355,7 @@ slab_bytes_used(const Engine *engine)
 							ct_slab_landmark_bytes(&engine->form));
 }
 
-/* Adds a leaf to the slab; one that is full is searched before. */
+/* Adds a leaf to the slab; one that is full is used before. */
 static void
 add_leaf(void *arg, const CtNode *node, const ItemPointerData *seen)
 {
@@ -359,7 +367,10 @@ add_leaf(void *arg, const CtNode *node, const ItemPointerData *seen)
 	Assert(node->header->nentries > 0);
 	if (slab->nleaves > 0 && slab_bytes_used(engine) > engine->slab_limit)
 	{
-		search_slab(engine);
+		if (engine->priming)
+			prime_slab(engine);
+		else
+			search_slab(engine);
 		ct_slab_clear(slab);
 		engine->flushed = true;
 	}
@@ -512,13 +523,18 @@ pair_block(Engine *engine, CtBlock *block, int round)
 	const CtBlockRows *rows = &engine->rows;
 	void	   *work = thread_work(engine);
 
+	int			nnear = 1 + ceil(NEAR_ROWS * engine->knn->k *
+								 rows->nleaves / engine->slab.nrows);
+
 	if (round < 2)
 		ct_block_prepare(rows->space->model, block);
+	if (round == PRIMING)
+	{
+		ct_block_prime(rows, block, nnear, work);
+		return;
+	}
 	if (round == 0)
 	{
-		int			nnear = 1 + ceil(NEAR_ROWS * engine->knn->k *
-									 rows->nleaves / engine->slab.nrows);
-
 		ct_block_collect(rows, block, nnear, work);
 		ct_block_pair_first(rows, block, work);
 	}
@@ -527,10 +543,7 @@ pair_block(Engine *engine, CtBlock *block, int round)
 	ct_block_need(rows, block, engine->needed);
 }
 
-/*
- * Lets all threads bring the blocks to what is evaluated next: rounds are
- * numbered from 0.
- */
+/* Lets all threads bring the blocks to what is evaluated next. */
 static void
 pair_blocks(Engine *engine, int round)
 {
@@ -555,6 +568,30 @@ pair_blocks(Engine *engine, int round)
 	}
 }
 
+/* Makes the slab and the group's points ready for each other. */
+static void
+admit_points(Engine *engine)
+{
+	Group	   *group = &engine->group;
+
+	if (engine->slab.landmarks == NULL)
+		begin_slab(engine);
+	engine->saved.taken = 0;
+	for (int i = 0; i < group->n; i++)
+		ct_block_point_admit(&engine->rows, &group->points[i]);
+}
+
+/* Gives the group's points cuts, by what is near each of them in the slab. */
+static void
+prime_slab(Engine *engine)
+{
+	if (engine->slab.nleaves == 0)
+		return;
+	admit_points(engine);
+	form_blocks(engine);
+	pair_blocks(engine, PRIMING);
+}
+
 /*
  * Searches the slab for the group.  Points whose lists of candidates have become
  * too long need a cut first, by which they are put into blocks of their own.
@@ -567,11 +604,7 @@ search_slab(Engine *engine)
 
 	if (slab->nleaves == 0)
 		return;
-	if (slab->landmarks == NULL)
-		begin_slab(engine);
-	engine->saved.taken = 0;
-	for (int i = 0; i < group->n; i++)
-		ct_block_point_admit(&engine->rows, &group->points[i]);
+	admit_points(engine);
 	for (int round = 0; round < ROUNDS; round++)
 	{
 		if (round < 2)
@@ -587,25 +620,50 @@ search_slab(Engine *engine)
 }
 
 /*
- * Searches the whole index for the group.  When a page has been freed since a
- * link to it was read, what was found is forgotten.
+ * Walks through the index; slabs that fill up on the way are used, and the last
+ * one is left.  When a page has been freed since a link to it was read, what was
+ * found is forgotten.
  */
 static void
-search_group(Engine *engine)
+walk_index(Engine *engine)
 {
-	begin_group(engine);
-	if (engine->slab_is_all)
-	{
-		search_slab(engine);
-		return;
-	}
 	do
 	{
 		ct_slab_clear(&engine->slab);
 		engine->flushed = false;
-		begin_group(engine);
+		begin_points(engine);
 	} while (!ct_knn_walk(engine->knn, add_leaf, engine));
-	engine->slab_is_all = !engine->flushed;
+}
+
+/*
+ * Searches the whole index for the group.  Where there are several slabs, a first
+ * walk gives cuts: without them each point would be paired with the rows of all
+ * slabs that come before the one it is in.
+ */
+static void
+search_group(Engine *engine)
+{
+	Group	   *group = &engine->group;
+
+	for (int i = 0; i < group->n; i++)
+		group->cuts[i] = -1.0;
+	if (engine->slab_is_all)
+		begin_points(engine);
+	else
+	{
+		engine->priming = true;
+		walk_index(engine);
+		engine->slab_is_all = !engine->flushed;
+		if (engine->flushed)
+			prime_slab(engine);
+		engine->priming = false;
+	}
+	if (!engine->slab_is_all)
+	{
+		for (int i = 0; i < group->n; i++)
+			group->cuts[i] = group->points[i].cut;
+		walk_index(engine);
+	}
 	search_slab(engine);
 }
 

@@ -789,11 +789,40 @@ evaluate(const World *world, CtBlock *block, int npoints, CtFound *found)
 }
 
 /*
+ * Gives the points of a block the cuts of the leaves near them, and makes them as
+ * new but for these.  A cut must not be above what the k-th row has.
+ */
+static void
+prime_block(World *world, CtBlock *block, CtBlockWork *work)
+{
+	ct_block_prime(&world->rows, block, 2, work);
+	for (int p = 0; p < block->n; p++)
+	{
+		CtBlockPoint *point = block->points[p];
+		int			n = 0;
+
+		for (int i = 0; i < ROWS; i++)
+		{
+			double		dist = ct_model_distance(world->model,
+												 world->space.kernels,
+												 point->record,
+												 world->records[i]);
+
+			n += world->keys[i] != CT_NO_KEY && world->keys[i] != point->self &&
+				1.0 - dist * dist >= point->cut - 1e-12;
+		}
+		expect(n >= point->k || point->cut <= -1.0, world->space.kernels->name,
+			   "cut of a primed point", n, point->k);
+		ct_block_point_admit(&world->rows, point);
+	}
+}
+
+/*
  * Points that are rows, some of which do not find themselves.  With little room
  * for candidates they lose some.  Returns how many did.
  */
 static int
-check_block(World *world, int npoints, int k, int room)
+check_block(World *world, int npoints, int k, int room, bool primed)
 {
 	static CtBlock block;
 	static CtBlock parts[2];
@@ -811,6 +840,8 @@ check_block(World *world, int npoints, int k, int room)
 		block.points[p]->candidates.room = room < ct_block_room(k) ? room :
 			ct_block_room(k);
 	ct_block_prepare(model, &block);
+	if (primed)
+		prime_block(world, &block, work);
 	ct_block_collect(&world->rows, &block, 2, work);
 	for (int p = 0; p < npoints; p++)
 		nlost += ct_block_point_class(block.points[p]) != CT_BLOCK_COMPLETE;
@@ -851,13 +882,16 @@ check_blocks(const CtKernelTable *kernels, CtCovariance covariance)
 			World	   *world = create_world(kernels, covariance, sizes[s],
 											 nuggets[g]);
 
-			check_block(world, POINTS, 10, ROWS);
-			nlost += check_block(world, POINTS, 10, LEAST_ROOM);
-			check_block(world, 9, 50, ROWS);
-			nlost += check_block(world, 9, 50, LEAST_ROOM);
-			check_block(world, 1, 1, LEAST_ROOM);
-			nlost += check_block(world, 3, MAX_K, LEAST_ROOM);
-			check_block(world, 3, MAX_K, 4 * ROWS);
+			for (int primed = 0; primed < 2; primed++)
+			{
+				check_block(world, POINTS, 10, ROWS, primed);
+				nlost += check_block(world, POINTS, 10, LEAST_ROOM, primed);
+				check_block(world, 9, 50, ROWS, primed);
+				nlost += check_block(world, 9, 50, LEAST_ROOM, primed);
+				check_block(world, 1, 1, LEAST_ROOM, primed);
+				nlost += check_block(world, 3, MAX_K, LEAST_ROOM, primed);
+				check_block(world, 3, MAX_K, 4 * ROWS, primed);
+			}
 			for (int i = 0; i < ROWS; i++)
 				free(world->records[i]);
 			free(world->saved.memory);
