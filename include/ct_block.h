@@ -41,8 +41,12 @@ typedef struct CtNeighbour
 	uint64_t	key;
 } CtNeighbour;
 
-/* rows that have a mark together if one of them has a pair */
+/*
+ * Rows that share a mark, which is set if one of them has a pair.  Else their pairs
+ * are unset, so that memory for them is touched only where there are some.
+ */
 #define CT_PAIRED_ROWS		64
+#define CT_BLOCK_MARKS(nrows)	(((nrows) + CT_PAIRED_ROWS - 1) / CT_PAIRED_ROWS)
 
 /* key of a row that is nobody's neighbour */
 #define CT_NO_KEY			UINT64_MAX
@@ -116,7 +120,7 @@ typedef struct CtBlock
 {
 	int			n;
 	CtBlockPoint *points[CT_BLOCK];
-	uint64_t   *pairs;			/* by row, a bit for each point */
+	uint64_t   *pairs;			/* by row, a bit for each point; for whole marks */
 	bool	   *paired;			/* of CT_PAIRED_ROWS rows each: may some have any? */
 
 	/* what ct_block_prepare() brings into columns */

@@ -534,11 +534,24 @@ collect_rows(const CtBlockRows *rows, CtBlock *block, int b, const Part *part,
 						work->row_rests);
 }
 
+/* Where the rows that share a mark have no pair yet, there may be anything. */
 static inline void
 add_pair(CtBlock *block, int b, size_t row)
 {
+	bool	   *paired = &block->paired[row / CT_PAIRED_ROWS];
+
+	if (!*paired)
+		memset(block->pairs + row / CT_PAIRED_ROWS * CT_PAIRED_ROWS, 0,
+			   sizeof(uint64_t) * CT_PAIRED_ROWS);
+	*paired = true;
 	block->pairs[row] |= UINT64_C(1) << b;
-	block->paired[row / CT_PAIRED_ROWS] = true;
+}
+
+static inline void
+remove_pair(CtBlock *block, int b, size_t row)
+{
+	if (block->paired[row / CT_PAIRED_ROWS])
+		block->pairs[row] &= ~(UINT64_C(1) << b);
 }
 
 /* Notes that rows are wanted by a point. */
@@ -614,19 +627,11 @@ ct_block_collect(const CtBlockRows *rows, CtBlock *block, int nnear,
 
 /* -------- pairs -------- */
 
-/* Forgets the pairs of a block; those of rows without a mark are none. */
+/* Forgets the pairs of a block. */
 static void
 clear_pairs(const CtBlockRows *rows, CtBlock *block)
 {
-	for (size_t first = 0; first < rows->nrows; first += CT_PAIRED_ROWS)
-	{
-		size_t		n = rows->nrows - first < CT_PAIRED_ROWS ?
-			rows->nrows - first : CT_PAIRED_ROWS;
-
-		if (block->paired[first / CT_PAIRED_ROWS])
-			memset(block->pairs + first, 0, sizeof(uint64_t) * n);
-		block->paired[first / CT_PAIRED_ROWS] = false;
-	}
+	memset(block->paired, false, CT_BLOCK_MARKS(rows->nrows));
 }
 
 /* Pairs point number b with the candidates of largest estimate. */
@@ -671,7 +676,7 @@ pair_rows(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
 		CtCandidates *list = &block->points[b]->candidates;
 
 		for (int i = 0; i < list->nbest; i++)
-			block->pairs[list->items[i].row] &= ~(UINT64_C(1) << b);
+			remove_pair(block, b, list->items[i].row);
 		list->n = list->nbest;
 	}
 }

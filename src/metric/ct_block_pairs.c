@@ -284,6 +284,30 @@ evaluate_list(const CtBlockRows *rows, CtBlockPoint *point, size_t first,
 	tell_cut(point, found);
 }
 
+/*
+ * Makes the pairs of n rows from number first on what marks say: of those without
+ * one there are none.  False if there is no mark.
+ */
+static bool
+settle_pairs(CtBlock *block, size_t first, int n)
+{
+	size_t		end = first + n;
+
+	if (!ct_block_is_paired(block, first, n))
+		return false;
+	while (first < end)
+	{
+		size_t		mark = first / CT_PAIRED_ROWS;
+		size_t		next = (mark + 1) * CT_PAIRED_ROWS;
+
+		next = next < end ? next : end;
+		if (!block->paired[mark])
+			memset(block->pairs + first, 0, sizeof(uint64_t) * (next - first));
+		first = next;
+	}
+	return true;
+}
+
 size_t
 ct_pairs_evaluate(const CtBlockRows *rows, CtBlock *block, size_t first,
 				  int n, CtFound *found, CtPairWork *work)
@@ -292,7 +316,7 @@ ct_pairs_evaluate(const CtBlockRows *rows, CtBlock *block, size_t first,
 	uint64_t	any = 0;
 	size_t		count = 0;
 
-	if (!ct_block_is_paired(block, first, n))
+	if (!settle_pairs(block, first, n))
 		return 0;
 	for (int i = 0; i < n; i++)
 		any |= pairs[i];

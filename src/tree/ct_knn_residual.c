@@ -142,13 +142,6 @@ pairs_bytes(const Engine *engine)
 		(most_blocks(engine) + CT_PAIRED_ROWS - 1) / CT_PAIRED_ROWS;
 }
 
-/* of a block */
-static size_t
-paired_marks(const Engine *engine)
-{
-	return engine->slab.nrows / CT_PAIRED_ROWS + 1;
-}
-
 /* of a landmark, with its correlations */
 static size_t
 landmark_bytes(const Engine *engine)
@@ -404,16 +397,15 @@ static void
 begin_slab(Engine *engine)
 {
 	CtSlab	   *slab = &engine->slab;
+	size_t		marks = CT_BLOCK_MARKS(slab->nrows);
 
 	ct_slab_complete(slab, engine->knn, &engine->rows);
 	create_saved(engine);
-	engine->pairs = ct_allocate_lines(slab->context, slab->nrows *
-									  most_blocks(engine) * sizeof(uint64));
-	engine->paired = ct_allocate(slab->context, paired_marks(engine) *
-								 most_blocks(engine), sizeof(bool));
+	engine->pairs = ct_allocate(slab->context, marks * most_blocks(engine),
+								CT_PAIRED_ROWS * sizeof(uint64));
+	engine->paired = ct_allocate(slab->context, marks * most_blocks(engine),
+								 sizeof(bool));
 	engine->needed = ct_allocate(slab->context, slab->nrows, sizeof(bool));
-	/* as if all rows had pairs, which are cleared when they are set */
-	memset(engine->paired, true, paired_marks(engine) * most_blocks(engine));
 	engine->work_bytes =
 		TYPEALIGN(CT_LINE, ct_block_work_bytes(&engine->rows,
 											   ct_block_room(engine->knn->k)));
@@ -451,6 +443,7 @@ form_blocks(Engine *engine)
 	Group	   *group = &engine->group;
 	int			count[CT_BLOCK_CLASSES] = {0};
 	CtBlock    *block = NULL;
+	size_t		marks = CT_BLOCK_MARKS(engine->slab.nrows);
 
 	for (int i = 0; i < group->n; i++)
 		count[ct_block_point_class(&group->points[i])]++;
@@ -468,9 +461,8 @@ form_blocks(Engine *engine)
 				Assert(engine->nblocks < most_blocks(engine));
 				block = &engine->blocks[engine->nblocks];
 				block->pairs = engine->pairs +
-					engine->slab.nrows * engine->nblocks;
-				block->paired = engine->paired +
-					paired_marks(engine) * engine->nblocks++;
+					marks * CT_PAIRED_ROWS * engine->nblocks;
+				block->paired = engine->paired + marks * engine->nblocks++;
 				block->n = 0;
 			}
 			block->points[block->n++] = &group->points[i];

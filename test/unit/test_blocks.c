@@ -676,9 +676,10 @@ create_block(const World *world, int npoints, int k, CtBlock *block)
 
 	block->n = npoints;
 	block->memory = allocate(sizeof(double) * ct_block_size(world->model));
-	block->pairs = allocate(sizeof(uint64_t) * ROWS);
-	block->paired = allocate(ROWS / CT_PAIRED_ROWS + 1);
-	memset(block->paired, true, ROWS / CT_PAIRED_ROWS + 1);
+	block->pairs = allocate(sizeof(uint64_t) * CT_PAIRED_ROWS * CT_BLOCK_MARKS(ROWS));
+	block->paired = allocate(CT_BLOCK_MARKS(ROWS));
+	memset(block->pairs, -1, sizeof(uint64_t) * CT_PAIRED_ROWS * CT_BLOCK_MARKS(ROWS));
+	memset(block->paired, true, CT_BLOCK_MARKS(ROWS));
 	for (int p = 0; p < npoints; p++)
 	{
 		int			row = p * 11 % ROWS;
