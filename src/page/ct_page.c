@@ -218,13 +218,13 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
  * remembers where it found pages: a guess, which ReadRecentBuffer() verifies.
  * Temporary tables, whose buffers have no such lock, do without.
  */
-#define RECENT_SLOTS		65536
+#define RECENT_SLOTS		131072
 
 /*
  * Only ReadBuffer() counts as usage where the server looks for a victim, so
  * every so manyth read is one.
  */
-#define RECENT_READS		8
+#define RECENT_READS		32
 
 typedef struct RecentBuffer
 {
