@@ -61,6 +61,9 @@ typedef enum CtKernelLevel
 /* rows that code_sums() treats at a time, at most */
 #define CT_CODE_ROWS		16
 
+/* bytes that the processor fetches together */
+#define CT_CACHE_LINE		64
+
 /* queries that the block kernels treat at a time, and most pivots of a basis */
 #define CT_BLOCK			64
 #define CT_BLOCK_BASIS		40

@@ -61,9 +61,6 @@ typedef struct CtIndex
 	int64		scan_rows;		/* about what scans lately returned, or 0 */
 } CtIndex;
 
-/* bytes that the processor fetches together */
-#define CT_CACHE_LINE		64
-
 /* A pinned and locked page. */
 typedef int CtPin;
 

@@ -5,12 +5,12 @@
  *
  * These serve bounds only, so that coordinates are multiplied by inverse
  * lengthscales, and there is FMA where the instruction set has it.  Each number is
- * the end of a chain of some forty operations; several rows are in work at a time,
+ * the end of a chain of some thirty operations; several rows are in work at a time,
  * since one chain would leave the processor waiting.
  *
  * Errors in units of the last place: of e^x two (the roundings of its last two
  * additions, 0.75, of what is left of x, and of the polynomial), of a root three,
- * of a polynomial before e^x five.  See ct_block_products.c for what may be.
+ * of a polynomial before e^x five.  See ct_block_pairs.c for what may be.
  *
  * Included once by the file of an instruction set, after ct_exp.h and the
  * definitions for ct_kernel_block.h, and of
@@ -190,25 +190,8 @@ block_correlations(const CtCorrelations *queries, const double *const *x,
 				   const double *scales, size_t n, const double *products,
 				   float *rho, size_t stride)
 {
-	switch (queries->function.kind)
-	{
-		case CT_COVARIANCE_RBF:
-			correlations_of_kind(CT_COVARIANCE_RBF, queries, x, scales, n,
-								 products, rho, stride);
-			break;
-		case CT_COVARIANCE_MATERN12:
-			correlations_of_kind(CT_COVARIANCE_MATERN12, queries, x, scales, n,
-								 products, rho, stride);
-			break;
-		case CT_COVARIANCE_MATERN32:
-			correlations_of_kind(CT_COVARIANCE_MATERN32, queries, x, scales, n,
-								 products, rho, stride);
-			break;
-		case CT_COVARIANCE_MATERN52:
-			correlations_of_kind(CT_COVARIANCE_MATERN52, queries, x, scales, n,
-								 products, rho, stride);
-			break;
-	}
+	CT_BY_COVARIANCE(queries->function.kind, correlations_of_kind, queries, x,
+					 scales, n, products, rho, stride);
 }
 
 #undef EACH_ROW

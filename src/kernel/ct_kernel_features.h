@@ -267,21 +267,19 @@ combine_f64(const double *weights, size_t n, const double *rows,
 
 /* -------- covariances -------- */
 
-/*
- * Squared distances of VECTOR_LANES locations, whose differences are divided by
- * scales, or multiplied by these; divide is a constant.
- */
+/* squared distances in lengthscales of VECTOR_LANES locations */
 CT_INLINE CT_TARGET Vector
-scaled_squares(const double *lengthscale, size_t dim, const double *q,
+scaled_squares(const CtCovarianceFunction *function, const double *q,
 			   const double *cols, size_t stride)
 {
 	Vector		sum = vector_zero();
 
-	for (size_t j = 0; j < dim; j++)
+	for (size_t j = 0; j < function->dim; j++)
 	{
 		Vector		diff = vector_sub(load_vector(cols + j * stride),
 									  broadcast(q + j));
-		Vector		ratio = vector_div(diff, broadcast(lengthscale + j));
+		Vector		ratio = vector_div(diff,
+									   broadcast(function->lengthscale + j));
 
 		sum = vector_add(sum, vector_mul(ratio, ratio));
 	}
@@ -335,8 +333,7 @@ covariances_of_kind(CtCovariance kind, const CtCovarianceFunction *function,
 
 	for (;;)
 	{
-		Vector		squares = scaled_squares(function->lengthscale,
-											 function->dim, q, cols + i, stride);
+		Vector		squares = scaled_squares(function, q, cols + i, stride);
 
 		vector_store(result + i,
 					 covariance_of(kind, function->variance, squares));
@@ -358,25 +355,8 @@ covariances(const CtCovarianceFunction *function, const double *q,
 			ct_kernel_scalar.covariances(function, q, cols, stride, n, result);
 		return;
 	}
-	switch (function->kind)
-	{
-		case CT_COVARIANCE_RBF:
-			covariances_of_kind(CT_COVARIANCE_RBF, function, q, cols, stride,
-								n, result);
-			break;
-		case CT_COVARIANCE_MATERN12:
-			covariances_of_kind(CT_COVARIANCE_MATERN12, function, q, cols,
-								stride, n, result);
-			break;
-		case CT_COVARIANCE_MATERN32:
-			covariances_of_kind(CT_COVARIANCE_MATERN32, function, q, cols,
-								stride, n, result);
-			break;
-		case CT_COVARIANCE_MATERN52:
-			covariances_of_kind(CT_COVARIANCE_MATERN52, function, q, cols,
-								stride, n, result);
-			break;
-	}
+	CT_BY_COVARIANCE(function->kind, covariances_of_kind, function, q, cols,
+					 stride, n, result);
 }
 
 /* -------- forward substitution, one right-hand side -------- */

@@ -31,6 +31,27 @@
 #define CT_INLINE			static inline __attribute__((always_inline))
 
 /*
+ * Calls a function that takes the kind of a covariance first, with a constant
+ * for it, so that each kind has code of its own.
+ */
+#define CT_BY_COVARIANCE(kind, function, ...) \
+	switch (kind) \
+	{ \
+		case CT_COVARIANCE_RBF: \
+			function(CT_COVARIANCE_RBF, __VA_ARGS__); \
+			break; \
+		case CT_COVARIANCE_MATERN12: \
+			function(CT_COVARIANCE_MATERN12, __VA_ARGS__); \
+			break; \
+		case CT_COVARIANCE_MATERN32: \
+			function(CT_COVARIANCE_MATERN32, __VA_ARGS__); \
+			break; \
+		case CT_COVARIANCE_MATERN52: \
+			function(CT_COVARIANCE_MATERN52, __VA_ARGS__); \
+			break; \
+	}
+
+/*
  * Roots of the sums that may be trusted.  The root of a sum just above
  * CT_SUM_MAX rounds to 2^500, so a root of exactly 2^500 is not trusted.
  */

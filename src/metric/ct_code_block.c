@@ -55,8 +55,6 @@
 
 #include "ct_code_block.h"
 
-#define CT_LINE			64
-
 #define FLOAT_UNIT		0x1p-24
 #define LEFT_ERROR		2.5
 #define REACH_ERROR		0x1p-20
@@ -100,7 +98,7 @@ struct CtCodeWork
 static inline size_t
 lines(size_t bytes)
 {
-	return (bytes + CT_LINE - 1) / CT_LINE * CT_LINE;
+	return (bytes + CT_CACHE_LINE - 1) / CT_CACHE_LINE * CT_CACHE_LINE;
 }
 
 static inline uint64_t
@@ -118,7 +116,7 @@ ct_code_leaf_bytes(int dims, int n)
 
 	return lines(sizeof(CtCodeLeaf)) + lines(sizeof(float) * stride) +
 		4 * ct_code_quads(dims) * (stride + sizeof(float)) +
-		2 * sizeof(uint64_t) * n + CT_LINE;
+		2 * sizeof(uint64_t) * n + CT_CACHE_LINE;
 }
 
 size_t

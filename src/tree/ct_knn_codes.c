@@ -515,7 +515,7 @@ create_engine(CtKnn *knn)
 	engine->knn = knn;
 	engine->index = knn->index;
 	engine->nseeds = seeds_of(knn);
-	engine->work_bytes = TYPEALIGN(CT_LINE, work_bytes_of(knn));
+	engine->work_bytes = TYPEALIGN(CT_CACHE_LINE, work_bytes_of(knn));
 	engine->work = ct_allocate_lines(context,
 									 engine->work_bytes * knn->nthreads);
 	return engine;

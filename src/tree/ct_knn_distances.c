@@ -60,7 +60,7 @@ ct_distances_create(CtDistances *distances, CtKnn *knn, size_t store_bytes)
 	distances->store = ct_allocate_records(&form, context,
 										   distances->store_size * nthreads);
 	distances->work_bytes =
-		TYPEALIGN(CT_LINE, ct_pairs_work_bytes(knn->index->space.model));
+		TYPEALIGN(CT_CACHE_LINE, ct_pairs_work_bytes(knn->index->space.model));
 	distances->work = ct_allocate_lines(context,
 										distances->work_bytes * nthreads);
 	distances->batch = ct_vector_batch_create(knn->index);

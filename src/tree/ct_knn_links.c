@@ -91,7 +91,7 @@ load_page(void *arg, const CtNode *node, const ItemPointerData *seen)
 	}
 	leaf->next = loading->link->leaf;
 	loading->link->leaf = leaf;
-	links->bytes += bytes + CT_LINE;
+	links->bytes += bytes + CT_CACHE_LINE;
 }
 
 static void

@@ -15,8 +15,6 @@
 
 #include "ct_tree.h"
 
-#define CT_LINE				64	/* bytes of a cache line */
-
 /* vectors read between two checks for interrupts */
 #define CT_READ_BATCH		64
 
@@ -33,10 +31,10 @@ ct_allocate(MemoryContext context, size_t n, size_t size)
 static inline void *
 ct_allocate_lines(MemoryContext context, size_t bytes)
 {
-	char	   *memory = ct_allocate(context, bytes + CT_LINE, 1);
+	char	   *memory = ct_allocate(context, bytes + CT_CACHE_LINE, 1);
 
 	ct_prefer_large_pages(memory, bytes);
-	return (void *) TYPEALIGN(CT_LINE, memory);
+	return (void *) TYPEALIGN(CT_CACHE_LINE, memory);
 }
 
 #endif							/* CT_KNN_MEMORY_H */

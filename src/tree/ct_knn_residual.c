@@ -118,7 +118,7 @@ most_blocks(const Engine *engine)
 static size_t
 block_bytes(const Engine *engine)
 {
-	return TYPEALIGN(CT_LINE, sizeof(double) *
+	return TYPEALIGN(CT_CACHE_LINE, sizeof(double) *
 					 ct_block_size(engine->index->space.model));
 }
 
@@ -407,7 +407,7 @@ begin_slab(Engine *engine)
 								 sizeof(bool));
 	engine->needed = ct_allocate(slab->context, slab->nrows, sizeof(bool));
 	engine->work_bytes =
-		TYPEALIGN(CT_LINE, ct_block_work_bytes(&engine->rows,
+		TYPEALIGN(CT_CACHE_LINE, ct_block_work_bytes(&engine->rows,
 											   ct_block_room(engine->knn->k)));
 	engine->work = ct_allocate_lines(slab->context, engine->work_bytes *
 									   engine->knn->nthreads);
@@ -508,6 +508,14 @@ join_found(Engine *engine)
 	}
 }
 
+/* How many leaves near a point are bounded first? */
+static int
+near_leaves(const Engine *engine)
+{
+	return 1 + ceil(NEAR_ROWS * engine->knn->k * engine->slab.nleaves /
+					engine->slab.nrows);
+}
+
 /* Brings a block to what is evaluated in a round; runs in a thread. */
 static void
 pair_block(Engine *engine, CtBlock *block, int round)
@@ -515,19 +523,16 @@ pair_block(Engine *engine, CtBlock *block, int round)
 	const CtBlockRows *rows = &engine->rows;
 	void	   *work = thread_work(engine);
 
-	int			nnear = 1 + ceil(NEAR_ROWS * engine->knn->k *
-								 rows->nleaves / engine->slab.nrows);
-
 	if (round < 2)
 		ct_block_prepare(rows->space->model, block);
 	if (round == PRIMING)
 	{
-		ct_block_prime(rows, block, nnear, work);
+		ct_block_prime(rows, block, near_leaves(engine), work);
 		return;
 	}
 	if (round == 0)
 	{
-		ct_block_collect(rows, block, nnear, work);
+		ct_block_collect(rows, block, near_leaves(engine), work);
 		ct_block_pair_first(rows, block, work);
 	}
 	else
@@ -628,34 +633,37 @@ walk_index(Engine *engine)
 }
 
 /*
- * Searches the whole index for the group.  Where there are several slabs, a first
- * walk gives cuts: without them each point would be paired with the rows of all
- * slabs that come before the one it is in.
+ * Walks through the index for what one slab may hold: all of it, or else cuts.
+ * Without these each point would be paired with the rows of all slabs that come
+ * before the one it is in.
  */
 static void
-search_group(Engine *engine)
+prime_group(Engine *engine)
 {
 	Group	   *group = &engine->group;
 
+	engine->priming = true;
+	walk_index(engine);
+	engine->slab_is_all = !engine->flushed;
+	if (engine->flushed)
+		prime_slab(engine);
+	engine->priming = false;
 	for (int i = 0; i < group->n; i++)
-		group->cuts[i] = -1.0;
+		group->cuts[i] = group->points[i].cut;
+}
+
+/* Searches the whole index for the group. */
+static void
+search_group(Engine *engine)
+{
+	for (int i = 0; i < engine->group.n; i++)
+		engine->group.cuts[i] = -1.0;
+	if (!engine->slab_is_all)
+		prime_group(engine);
 	if (engine->slab_is_all)
 		begin_points(engine);
 	else
-	{
-		engine->priming = true;
 		walk_index(engine);
-		engine->slab_is_all = !engine->flushed;
-		if (engine->flushed)
-			prime_slab(engine);
-		engine->priming = false;
-	}
-	if (!engine->slab_is_all)
-	{
-		for (int i = 0; i < group->n; i++)
-			group->cuts[i] = group->points[i].cut;
-		walk_index(engine);
-	}
 	search_slab(engine);
 }
 

@@ -40,7 +40,7 @@
 size_t
 ct_codes_candidate_bytes(const CtIndex *index)
 {
-	return TYPEALIGN(CT_LINE, index->vector_bytes) + sizeof(CtCodesPair);
+	return TYPEALIGN(CT_CACHE_LINE, index->vector_bytes) + sizeof(CtCodesPair);
 }
 
 void
@@ -48,7 +48,7 @@ ct_codes_create_pairs(CtCodes *engine, size_t memory)
 {
 	size_t		n = memory / ct_codes_candidate_bytes(engine->index);
 
-	engine->vector_stride = TYPEALIGN(CT_LINE, engine->index->vector_bytes);
+	engine->vector_stride = TYPEALIGN(CT_CACHE_LINE, engine->index->vector_bytes);
 	engine->vectors_size = engine->pairs_size = Max(n, CT_READ_BATCH);
 	engine->pairs = ct_allocate(engine->context, engine->pairs_size,
 								sizeof(CtCodesPair));

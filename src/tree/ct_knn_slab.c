@@ -5,7 +5,7 @@
  *
  * Of a leaf everything is kept but the records of its rows: 1/25 of the whole
  * with 512 inducing points.  Landmarks, which are pivots of many leaves, are kept
- * once.  Only the main thread works here.
+ * once.  Only the main thread works here, but for copies of records.
  *
  * IDENTIFICATION
  *	  src/tree/ct_knn_slab.c
