@@ -76,6 +76,7 @@ struct CtBulk
 	MemoryContext context;		/* of the build */
 	MemoryContext tree_context; /* of one tree in memory */
 	int			nthreads;
+	size_t		large_range;	/* see CT_LARGE_RANGE */
 	bool		even;			/* where there are boxes, no nets */
 	void		(*phase) (int);
 	Size		memory;
@@ -125,8 +126,12 @@ extern bool ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number,
 
 /* ct_range.c */
 
-/* ranges of more rows than this can be shared by all threads */
+/*
+ * Ranges of more rows than this can be shared by all threads; of records, whose
+ * distances take longer, the second.
+ */
 #define CT_LARGE_RANGE		65536
+#define CT_LARGE_RECORDS	2048
 
 extern void ct_range_cover_distances(const CtBulk *bulk, const CtSpace *space,
 									 const double *query, size_t first, size_t n,

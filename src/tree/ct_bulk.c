@@ -104,6 +104,8 @@ ct_bulk_begin(CtIndex *index, Size memory, int nworkers, double expected,
 											   "Cover tree in memory",
 											   ALLOCSET_DEFAULT_SIZES);
 	bulk->nthreads = count_threads(nworkers);
+	bulk->large_range = index->space.model ?
+		CT_LARGE_RECORDS : CT_LARGE_RANGE;
 	bulk->even = even;
 	bulk->memory = memory;
 	bulk->element_size = ct_element_size(index->space.element);
@@ -550,16 +552,20 @@ expand_rows(CtBulk *bulk)
 		size_t		to = Min(from + EXPAND_BATCH, n);
 
 		CHECK_FOR_INTERRUPTS();
-#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic) reduction(min:least)
 		for (size_t i = from; i < to; i += EXPAND_BLOCK)
-			ct_model_expand(model, kernels, Min(EXPAND_BLOCK, to - i),
+		{
+			size_t		end = Min(i + EXPAND_BLOCK, to);
+
+			ct_model_expand(model, kernels, end - i,
 							bulk->locations + i * dims, records + i * size,
 							work + work_size * omp_get_thread_num());
+			for (size_t j = i; j < end; j++)
+				least = Min(least, records[j * size + dims]);
+		}
 	}
 	pfree(work);
 	bulk->vectors = (char *) records;
-	for (size_t i = 0; i < n; i++)
-		least = Min(least, records[i * size + dims]);
 	ct_meta_lower_variance(index, least);
 	ct_index_follow_variance(index);
 }

@@ -22,7 +22,7 @@
  * one that opens it; or more than SHARED_MAX, for a thread does not look at
  * interrupts before it is done.  Otherwise threads open ranges side by side,
  * since it costs time to bring them together; those of more than
- * CT_LARGE_RANGE rows step by step, so that there is always enough to do.
+ * bulk->large_range rows step by step, so that there is always enough to do.
  */
 #define SHARED_SHARE	2
 #define SHARED_MAX		2097152
@@ -240,14 +240,14 @@ take_children(Growth *growth, size_t first)
 	free_parts(growth);
 }
 
-/* Opens all ranges of more than CT_LARGE_RANGE rows, a generation at a time. */
+/* Opens all ranges of more than large_range rows, a generation at a time. */
 static void
 open_large(CtBulk *bulk, Growth *growth)
 {
 	CtNodeList *list = &growth->list;
 	size_t		limit = bulk->n / bulk->nthreads / SHARED_SHARE;
 
-	limit = Max(Min(limit, SHARED_MAX), CT_LARGE_RANGE);
+	limit = Max(Min(limit, SHARED_MAX), bulk->large_range);
 	for (size_t first = 0; first < list->n;)
 	{
 		size_t		next = list->n;
@@ -258,7 +258,7 @@ open_large(CtBulk *bulk, Growth *growth)
 				CHECK_FOR_INTERRUPTS();
 		if (list->failed)
 			ct_bulk_out_of_memory();
-		open_side_by_side(bulk, growth, first, next, CT_LARGE_RANGE);
+		open_side_by_side(bulk, growth, first, next, bulk->large_range);
 		take_children(growth, first);
 		first = next;
 	}

@@ -317,7 +317,7 @@ static void
 measure_parts(CtBulk *bulk, size_t first, bool shared, Opening *opening)
 {
 	const size_t *start = opening->start;
-	size_t		largest = shared ? CT_LARGE_RANGE : 0;
+	size_t		largest = shared ? bulk->large_range : 0;
 
 	for (int p = 0; p < opening->k; p++)
 		if (start[p + 1] - start[p] > largest)

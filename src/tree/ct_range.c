@@ -76,9 +76,9 @@ ct_range_distances(const CtBulk *bulk, const double *query, size_t first,
 
 /* How many pieces of a range of n rows there are, and where they begin. */
 static inline int
-pieces(size_t n, bool shared)
+pieces(const CtBulk *bulk, size_t n, bool shared)
 {
-	return shared && n > CT_LARGE_RANGE ? PIECES : 1;
+	return shared && n > bulk->large_range ? PIECES : 1;
 }
 
 static inline size_t
@@ -97,7 +97,7 @@ static void
 for_pieces(const CtBulk *bulk, size_t n, bool shared, PieceFunction function,
 		   void *arg)
 {
-	if (pieces(n, shared) == 1)
+	if (pieces(bulk, n, shared) == 1)
 	{
 		function(arg, 0, 0, n);
 		return;
@@ -214,7 +214,7 @@ ct_range_permute(CtBulk *bulk, size_t first, size_t n, int k, const int *rank,
 				 const uint32 *pivots, size_t *start, bool shared)
 {
 	Permutation permutation = {bulk, first, k, rank, pivots, start};
-	int			npieces = pieces(n, shared);
+	int			npieces = pieces(bulk, n, shared);
 	size_t		at = 0;
 
 	permutation.fill = malloc(sizeof(size_t) * k * npieces);
@@ -337,7 +337,7 @@ ct_range_add_pivot(CtBulk *bulk, size_t first, size_t n, int number,
 
 	ct_bulk_point(bulk, first + pivot, query);
 	for_pieces(bulk, n, shared, add_pivot_piece, &measurement);
-	return farthest_of_pieces(&measurement, pieces(n, shared));
+	return farthest_of_pieces(&measurement, pieces(bulk, n, shared));
 }
 
 /* The row farthest from the range's pivot; its distances are known. */
@@ -347,7 +347,7 @@ ct_range_farthest(CtBulk *bulk, size_t first, size_t n, bool shared)
 	Measurement measurement = {bulk, first};
 
 	for_pieces(bulk, n, shared, farthest_piece, &measurement);
-	return farthest_of_pieces(&measurement, pieces(n, shared));
+	return farthest_of_pieces(&measurement, pieces(bulk, n, shared));
 }
 
 /* A radius around the range's pivot that covers it; distances are known. */
