@@ -25,6 +25,7 @@
 #define CT_BLOCK_H
 
 #include "ct_candidates.h"
+#include "ct_knots.h"
 #include "ct_model.h"
 #include "ct_projection.h"
 
@@ -60,6 +61,7 @@ typedef struct CtBlockLeaf
 	const uint32_t *pivots;		/* numbers of landmarks */
 	float		most_rest;
 	CtRowShares shares;
+	const uint8_t *knots;		/* limits of the rows */
 	const uint64_t *seen;		/* of CT_BLOCK_WIDE rows each: bits of those that
 								 * may be somebody's neighbours */
 } CtBlockLeaf;
@@ -112,6 +114,7 @@ typedef struct CtBlockPoint
 	int			k;
 	double		cut;			/* rows with less correlation are not wanted */
 	float	   *rho;			/* saved correlations with landmarks, or NULL */
+	CtKnot		knot;			/* is it an inducing point? */
 	CtCandidates candidates;
 } CtBlockPoint;
 

@@ -68,6 +68,7 @@ typedef struct CtLeafBasis
 {
 	CtProjectionFit fit;
 	size_t		rows[CT_BASIS_SIZE];	/* its pivots */
+	uint8		knots[CT_KNOT_GROUPS];	/* the limits of its rows */
 } CtLeafBasis;
 
 struct CtBulk

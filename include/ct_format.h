@@ -26,11 +26,12 @@
 
 #include "ct_codes.h"
 #include "ct_frame.h"
+#include "ct_knots.h"
 #include "ct_metric.h"
 #include "ct_projection.h"
 
 #define CT_MAGIC			0x43765472
-#define CT_FORMAT_VERSION	1
+#define CT_FORMAT_VERSION	2
 #define CT_PAGE_ID			0xFF93
 
 #define CT_META_BLOCK		0
@@ -221,6 +222,7 @@ typedef struct CtBasis
 	CtLocator	pivots[CT_BASIS_SIZE];
 	float		scales[CT_BASIS_SIZE];	/* of the rows' shares */
 	float		inverse[CT_GROUPED_SIZE(CT_BASIS_SIZE)];
+	uint8		knots[CT_KNOT_GROUPS];	/* limits for the rows (ct_knots.h) */
 } CtBasis;
 
 /*

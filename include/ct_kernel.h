@@ -64,6 +64,15 @@ typedef enum CtKernelLevel
 /* bytes that the processor fetches together */
 #define CT_CACHE_LINE		64
 
+/*
+ * Rows of a panel, panels and columns of a matrix that largest_products() treats at
+ * a time, and elements whose products it adds before it adds the sums of these.
+ */
+#define CT_KNOT_PANEL		16
+#define CT_KNOT_PANELS		3
+#define CT_KNOT_TILE		8
+#define CT_KNOT_CHUNK		32
+
 /* queries that the block kernels treat at a time, and most pivots of a basis */
 #define CT_BLOCK			64
 #define CT_BLOCK_BASIS		40
@@ -373,6 +382,19 @@ typedef struct CtKernelTable
 	void		(*block_reach) (const CtBlockReach *reach,
 								const uint8_t *codes, const float *squares,
 								size_t n);
+
+	/*
+	 * Raises each element of most to the largest absolute product of that column
+	 * of a lower triangular matrix and a row.  The matrix comes in tiles of
+	 * CT_KNOT_TILE columns, each from the element where its first column begins
+	 * (zeros above a diagonal, and in columns that fill the last tile):
+	 * elements k of all columns, then elements k + 1.  Rows come in panels of
+	 * CT_KNOT_PANEL: elements 0 of all rows, then elements 1.  Sums as bounds
+	 * need them: other bits on another instruction set.
+	 */
+	void		(*largest_products) (const float *tiles, size_t m,
+									 const float *panels, size_t npanels,
+									 float *most);
 
 	/* position of the first smallest of n >= 1 keys, none of them NaN */
 	size_t		(*argmin_f64) (const double *keys, size_t n);

@@ -139,6 +139,20 @@ extern void ct_model_set_error(CtModel *model);
  */
 extern double ct_model_slack(const CtModel *model, double p_x, double p_y);
 
+/*
+ * The terms of these bounds, in the notation of ct_model.c: in units of the
+ * variance, where |v| <= v_norm.
+ */
+typedef struct CtErrorTerms
+{
+	double		backward;		/* E */
+	double		gap;			/* j - E */
+	double		solve;			/* G */
+	double		rest;
+} CtErrorTerms;
+
+extern CtErrorTerms ct_model_error_terms(const CtModel *model, double v_norm);
+
 /* k(x, y) of the covariance function, without nugget */
 extern double ct_model_covariance(const CtModel *model, const double *x,
 								  const double *y);

@@ -354,6 +354,11 @@ typedef __m256d ProductVector;
 #include "ct_kernel_block.h"
 #include "ct_kernel_correlations.h"
 
+#define KNOT_VECTORS	2
+#define KNOT_TILE		4
+
+#include "ct_kernel_knots.h"
+
 #define lanes_add(a, b)			_mm256_add_ps(a, b)
 #define lanes_sub(a, b)			_mm256_sub_ps(a, b)
 #define lanes_mul(a, b)			_mm256_mul_ps(a, b)
@@ -684,6 +689,7 @@ const CtKernelTable ct_kernel_avx2 = {
 	.block_offer = block_offer,
 	.block_boxes = block_boxes,
 	.block_codes = block_codes,
+	.largest_products = largest_products,
 	.block_reach = block_reach,
 	.argmin_f64 = argmin_f64_avx2,
 	.count_f64 = count_f64,

@@ -353,6 +353,11 @@ product_root(ProductVector square)
 #include "ct_kernel_block.h"
 #include "ct_kernel_correlations.h"
 
+#define KNOT_VECTORS	3
+#define KNOT_TILE		8
+
+#include "ct_kernel_knots.h"
+
 #define lanes_add(a, b)			_mm512_add_ps(a, b)
 #define lanes_sub(a, b)			_mm512_sub_ps(a, b)
 #define lanes_mul(a, b)			_mm512_mul_ps(a, b)
@@ -634,6 +639,7 @@ const CtKernelTable ct_kernel_avx512 = {
 	.block_offer = block_offer,
 	.block_boxes = block_boxes,
 	.block_codes = block_codes,
+	.largest_products = largest_products,
 	.block_reach = block_reach_avx512,
 	.argmin_f64 = argmin_f64_avx512,
 	.count_f64 = count_f64,

@@ -543,6 +543,11 @@ typedef double ProductVector;
 #include "ct_kernel_block.h"
 #include "ct_kernel_correlations.h"
 
+#define KNOT_VECTORS	4
+#define KNOT_TILE		2
+
+#include "ct_kernel_knots.h"
+
 #define lanes_add(a, b)			((a) + (b))
 #define lanes_sub(a, b)			((a) - (b))
 #define lanes_mul(a, b)			((a) * (b))
@@ -642,6 +647,7 @@ const CtKernelTable ct_kernel_scalar = {
 	.block_offer = block_offer,
 	.block_boxes = block_boxes,
 	.block_codes = block_codes,
+	.largest_products = largest_products,
 	.block_reach = block_reach,
 	.argmin_f64 = argmin_f64_scalar,
 	.count_f64 = count_f64,

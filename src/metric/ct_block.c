@@ -73,6 +73,7 @@ struct CtBlockWork
 	double		most[CT_BLOCK_WIDE + CT_OFFER_BESIDES];
 	CtCandidate items[CT_BLOCK_WIDE + CT_OFFER_BESIDES];
 	float	   *rho;			/* with landmarks: CT_BLOCK for each */
+	uint64_t	knots;			/* bits of points that are inducing points */
 	uint8_t		alive[CT_BLOCK + 4];	/* points that a leaf is bounded for */
 	const double *vectors[LANDMARK_BATCH];
 	double		scales[LANDMARK_BATCH];
@@ -168,6 +169,7 @@ ct_block_point_admit(const CtBlockRows *rows, CtBlockPoint *point)
 	/* correlations do not differ by more than 2 */
 	point->slack = slack < 2.0 ? slack : 2.0;
 	point->rho = NULL;
+	point->knot = ct_knot_find(model, point->record, least);
 	ct_candidates_clear(&point->candidates);
 }
 
@@ -399,24 +401,48 @@ bound_part(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 	}
 }
 
-/* The same for a leaf without a basis, which rules out nothing. */
+/* The same for one point, where all that is known of the rows is a limit. */
 static void
-use_all(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
-		uint64_t some, UseRows use, CtBlockWork *work)
+use_limit(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+		  int b, float limit, UseRows use, CtBlockWork *work)
 {
 	memset(work->row_rests, 0, sizeof(work->row_rests));
-	memset(work->estimates, 0, sizeof(float) * CT_BLOCK_WIDE);
+	for (int i = 0; i < CT_BLOCK_WIDE; i++)
+		work->estimates[i] = 0.5f * limit;
+	work->queries.rests[b] = 0.0f;
+	work->queries.lacks[b] = 0.5f * limit;
 	for (int from = 0; from < leaf->n; from += CT_BLOCK_WIDE)
-		for (uint64_t bits = some; bits != 0; bits &= bits - 1)
-		{
-			int			b = __builtin_ctzll(bits);
-			Part		part = {leaf->first + from,
-			leaf->seen[from / CT_BLOCK_WIDE]};
+	{
+		Part		part = {leaf->first + from,
+		leaf->seen[from / CT_BLOCK_WIDE]};
 
-			work->queries.rests[b] = 0.0f;
-			work->queries.lacks[b] = 1.0f;
-			use(rows, block, b, &part, work->estimates, work);
-		}
+		use(rows, block, b, &part, work->estimates, work);
+	}
+}
+
+/*
+ * The same for points that are inducing points, of which the leaf's basis says
+ * little, or where it has no basis for all points.  Returns the bits of those that
+ * are left.
+ */
+static uint64_t
+use_limits(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
+		   uint64_t some, UseRows use, CtBlockWork *work)
+{
+	uint64_t	limited = leaf->basis.n == 0 ? some : some & work->knots;
+
+	for (uint64_t bits = limited; bits != 0; bits &= bits - 1)
+	{
+		int			b = __builtin_ctzll(bits);
+		const CtKnot *knot = &block->points[b]->knot;
+		double		limit = knot->group < 0 ? 1.0 :
+			ct_knot_limit(knot, leaf->knots);
+
+		if (limit >= block->points[b]->cut)
+			use_limit(rows, block, leaf, b,
+					  (float) limit * (1.0f + 2.0f * FLOAT_UNIT), use, work);
+	}
+	return some & ~limited;
 }
 
 /* Bounds a leaf's rows for some points of a block. */
@@ -426,11 +452,9 @@ bound_leaf(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 {
 	int			n = 0;
 
-	if (leaf->basis.n == 0)
-	{
-		use_all(rows, block, leaf, some, use, work);
+	some = use_limits(rows, block, leaf, some, use, work);
+	if (some == 0)
 		return;
-	}
 	for (uint64_t bits = weigh_leaf(rows, block, leaf, work) & some; bits != 0;
 		 bits &= bits - 1)
 		work->alive[n++] = (uint8_t) __builtin_ctzll(bits);
@@ -454,6 +478,10 @@ offer_of(const Part *part, const CtBlockWork *work, int b)
 static void
 begin_queries(const CtBlock *block, CtBlockWork *work)
 {
+	work->knots = 0;
+	for (int b = 0; b < block->n; b++)
+		if (block->points[b]->knot.group >= 0)
+			work->knots |= UINT64_C(1) << b;
 	for (int b = 0; b < CT_BLOCK; b++)
 	{
 		const CtBlockPoint *point = block->points[b < block->n ? b : 0];

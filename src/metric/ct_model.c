@@ -586,23 +586,14 @@ ct_model_distance(const CtModel *model, const CtKernelTable *kernels,
 
 /* -------- error bounds, see the head of this file -------- */
 
-/* Everything in units of the variance, where |v| <= v_norm. */
-typedef struct CtErrorTerms
-{
-	double		backward;		/* E */
-	double		gap;			/* j - E */
-	double		solve;			/* G */
-	double		rest;
-} CtErrorTerms;
-
 static double
 gamma_of(double n)
 {
 	return 1.01 * n * UNIT;
 }
 
-static CtErrorTerms
-error_terms(const CtModel *model, double v_norm)
+CtErrorTerms
+ct_model_error_terms(const CtModel *model, double v_norm)
 {
 	CtErrorTerms terms;
 	double		m = model->m;
@@ -683,7 +674,7 @@ inverse_norm(const CtModel *model)
 void
 ct_model_set_error(CtModel *model)
 {
-	CtErrorTerms terms = error_terms(model, 1.0);
+	CtErrorTerms terms = ct_model_error_terms(model, 1.0);
 	double		deficit = terms.gap < 0.0 ? -terms.gap : 0.0;
 	double		inverse = terms.gap > 0.0 ? 1.0 / terms.gap : INFINITY;
 	double		v_square;
@@ -700,7 +691,7 @@ ct_model_set_error(CtModel *model)
 	if (!(deficit * inverse <= 0.5))
 		return;
 	v_square = 1.0 / (1.0 - deficit * inverse);
-	terms = error_terms(model, sqrt(v_square));
+	terms = ct_model_error_terms(model, sqrt(v_square));
 	reach = sqrt(inverse) * terms.solve;
 	if (!(reach <= 0.01))
 		return;
@@ -718,7 +709,7 @@ ct_model_set_error(CtModel *model)
 double
 ct_model_slack(const CtModel *model, double p_x, double p_y)
 {
-	CtErrorTerms terms = error_terms(model, 1.0);
+	CtErrorTerms terms = ct_model_error_terms(model, 1.0);
 	double		product = sqrt(p_x) * sqrt(p_y);
 	double		error_x = model->error;
 	double		error_y = model->error;

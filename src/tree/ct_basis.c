@@ -75,11 +75,11 @@ ct_basis_shares(CtIndex *index, const CtNode *leaf, const double *point,
 
 /*
  * Puts the outcome of a fit, whose pivots are these, into the form in which it
- * is stored.
+ * is stored, with the limits of the rows.
  */
 void
 ct_basis_form(const CtProjectionFit *fit, const CtLocator *pivots,
-			  CtBasis *basis)
+			  const uint8 *knots, CtBasis *basis)
 {
 	memset(basis, 0, sizeof(CtBasis));
 	basis->n = fit->n;
@@ -89,6 +89,7 @@ ct_basis_form(const CtProjectionFit *fit, const CtLocator *pivots,
 	/* what is behind it was never written, and shall be zeroes on disk */
 	memcpy(basis->inverse, fit->inverse,
 		   sizeof(float) * CT_GROUPED_SIZE(fit->n));
+	memcpy(basis->knots, knots, sizeof(basis->knots));
 }
 
 static bool
@@ -223,6 +224,23 @@ fit_known(CtIndex *index, const CtNode *leaf, const double *const *rows,
 	fit_candidates(candidates, projection, fit);
 }
 
+/* The limits of n rows, whose number is that of a leaf. */
+static void
+measure_knots(CtIndex *index, int n, const double *const *rows, uint8 *knots)
+{
+	const CtModel *model = index->space.model;
+	double	   *work = palloc(sizeof(double) * Max(model->m, 1));
+	uint8		row[CT_KNOT_GROUPS];
+
+	memset(knots, 0, CT_KNOT_GROUPS);
+	for (int i = 0; i < n; i++)
+	{
+		ct_knots_measure_row(model, index->space.kernels, rows[i], work, row);
+		ct_knots_join(knots, row);
+	}
+	pfree(work);
+}
+
 /*
  * Chooses a basis for the rows of a leaf.  Candidates are the pivots known near
  * to it, and rows that all these explain badly: if one of them is chosen its
@@ -240,6 +258,7 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf)
 												sizeof(double) * index->point_size * Max(n, 1));
 	CtProjectionFit projection;
 	CtLocator	chosen[CT_BASIS_SIZE];
+	uint8		knots[CT_KNOT_GROUPS];
 	int			first_own;
 
 	for (int i = 0; i < n; i++)
@@ -279,7 +298,8 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf)
 								candidates->records[projection.chosen[i]]);
 		}
 	}
-	ct_basis_form(&projection, chosen, &fit->basis);
+	measure_knots(index, n, rows, knots);
+	ct_basis_form(&projection, chosen, knots, &fit->basis);
 	return fit;
 }
 

@@ -184,6 +184,19 @@ check_shares(Check *check, const CtNode *leaf, BlockNumber block, int slot,
 						  "A row's shares in its leaf's basis are wrong.");
 }
 
+/* What inducing points have to do with a row must be within the leaf's limits. */
+static void
+check_knots(Check *check, const CtNode *leaf, BlockNumber block,
+			const double *point, double *work)
+{
+	const CtSpace *space = &check->index->space;
+
+	if (!ct_knots_hold(space->model, space->kernels, point, work,
+					   leaf->basis->knots))
+		ct_page_corrupted(check->index, block,
+						  "An inducing point has more to do with a row than with its leaf.");
+}
+
 /* Verifies the rows of a leaf. */
 static void
 check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
@@ -192,6 +205,7 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 	CtIndex    *index = check->index;
 	CtNode		leaf;
 	double	   *point = palloc(sizeof(double) * index->point_size);
+	double	   *work = palloc(sizeof(double) * index->point_size);
 	int			exit_of[CT_MAX_ROOTS + 1];
 	CtGridView	grid = {0};
 
@@ -236,7 +250,10 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 								  "A row's distance to its pivot is wrong.");
 		}
 		if (leaf.basis)
+		{
 			check_shares(check, &leaf, block, i, point);
+			check_knots(check, &leaf, block, point, work);
+		}
 		if (leaf.codes &&
 			!(ct_grid_error(&grid, point, leaf.codes, i,
 							leaf.layout->capacity) <= leaf.grid->error))
@@ -245,6 +262,7 @@ check_leaf(Check *check, Page page, BlockNumber block, const CtNode *parent,
 		if (check->row)
 			check->row(&leaf.tids[i], point, check->state);
 	}
+	pfree(work);
 	pfree(point);
 }
 

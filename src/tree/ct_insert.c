@@ -52,6 +52,7 @@ typedef struct Insertion
 	Step		path[MAX_HEIGHT];
 	int			depth;			/* of the page in hand */
 	CtShares	shares;			/* by the basis of the leaf in hand */
+	uint8		knots[CT_KNOT_GROUPS];	/* residual index: the row's limits */
 	bool		unadmitted;		/* that leaf has to be made ready for them */
 	bool		outdated;		/* the index's dimension was freed */
 	bool		stale_basis;	/* that leaf should have another basis */
@@ -227,7 +228,10 @@ add_row(Insertion *ins, CtNode *leaf, int cell, double delta)
 	if (leaf->deltas)
 		leaf->deltas[slot] = delta;
 	if (leaf->basis)
+	{
 		ct_node_put_shares(leaf, slot, &ins->shares);
+		ct_knots_join(leaf->basis->knots, ins->knots);
+	}
 	if (leaf->codes)
 		ct_leaf_put_code(ins->index, leaf, slot, ins->point);
 }
@@ -646,6 +650,18 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 	}
 }
 
+/* What inducing points have to do with the row of a residual index. */
+static void
+measure_knots(Insertion *ins)
+{
+	const CtSpace *space = &ins->index->space;
+	double	   *work = palloc(sizeof(double) * Max(space->model->m, 1));
+
+	ct_knots_measure_row(space->model, space->kernels, ins->point, work,
+						 ins->knots);
+	pfree(work);
+}
+
 /*
  * Inserts a row.  point is a point of the index (point_size doubles).  Returns
  * false, without having done so, if the dimension of the index was freed since
@@ -666,7 +682,10 @@ ct_insert(CtIndex *index, const double *point, ItemPointer tid)
 	ins->group_dist = index->shape.model == NULL ? ins->dist :
 		palloc(sizeof(double) * Max(index->routing.capacity, 1));
 	if (index->space.model)
+	{
 		ct_meta_lower_variance(index, point[index->space.model->dims]);
+		measure_knots(ins);
+	}
 	if (index->external)
 		ins->locator = ct_vector_store(index, point, CT_VECTOR_ROW);
 

@@ -56,6 +56,9 @@
 /* leaves whose bases are chosen together */
 #define LEAF_BATCH		64
 
+/* batches of inducing points between two checks for interrupts */
+#define KNOT_BATCHES	16
+
 /* rows of a leaf that look for candidates, and how many each finds */
 #define PROBES			10
 #define NEAREST			16
@@ -93,6 +96,8 @@ struct CtLandmarks
 	bool	   *chosen;			/* by row of the index */
 	LeafFit    *leaves;
 	CtShares   *shares;			/* by row of the index */
+	bool		few_rows;		/* knots are not worth the while */
+	CtKnots		knots;
 };
 
 /* The coordinates of a record, in lengthscales. */
@@ -312,6 +317,7 @@ choose_for_sample(const CtBulk *bulk, Sample *sample, CtLandmarks *landmarks)
 typedef struct Workplace
 {
 	double	   *projection;		/* for ct_projection_begin() */
+	void	   *knots;			/* for limits of rows */
 	const double **rows;		/* of a leaf: records */
 	double	   *rests;			/* likewise */
 	size_t		size;			/* room for so many landmarks in: */
@@ -428,6 +434,28 @@ add_candidates(const CtBulk *bulk, CtProjectionChoice *choice, int n,
 	ct_projection_add(choice, n, records);
 }
 
+/* The limits of the n rows of a leaf, whose records are in work->rows. */
+static void
+measure_knots(const CtBulk *bulk, const CtLandmarks *landmarks, int n,
+			  Workplace *work, uint8 *limits)
+{
+	const CtSpace *space = &bulk->index->space;
+	uint8		row[CT_KNOT_GROUPS];
+
+	if (!landmarks->few_rows)
+	{
+		ct_knots_measure(&landmarks->knots, n, work->rows, work->knots, limits);
+		return;
+	}
+	memset(limits, 0, CT_KNOT_GROUPS);
+	for (int i = 0; i < n; i++)
+	{
+		ct_knots_measure_row(space->model, space->kernels, work->rows[i],
+							 work->knots, row);
+		ct_knots_join(limits, row);
+	}
+}
+
 /*
  * Chooses the basis of a leaf; some of its own rows may become landmarks by
  * that (basis->promoted).  Runs in any thread.
@@ -477,6 +505,48 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 						 landmarks->shares + first);
 	for (int k = 0; k < own->basis.fit.n; k++)
 		own->basis.rows[k] = candidates[own->basis.fit.chosen[k]];
+	measure_knots(bulk, landmarks, n, work, own->basis.knots);
+}
+
+/* Bytes that a thread needs to measure or to compute limits. */
+static Size
+knots_work(const CtBulk *bulk)
+{
+	const CtModel *model = bulk->index->space.model;
+
+	return Max(sizeof(double) * ct_knots_fill_work(model),
+			   sizeof(float) * ct_knots_measure_work(model)) + sizeof(double);
+}
+
+/* Makes ready for the limits of all rows. */
+static void
+make_knots(CtBulk *bulk, CtLandmarks *landmarks)
+{
+	const CtSpace *space = &bulk->index->space;
+	int			m = space->model->m;
+	Size		size = knots_work(bulk) / sizeof(double) + 1;
+	double	   *work;
+
+	landmarks->few_rows = !ct_knots_pay(space->model, bulk->n);
+	if (landmarks->few_rows)
+		return;
+	ct_knots_init(space->model, space->kernels,
+				  MemoryContextAllocHuge(bulk->context,
+										 ct_knots_bytes(space->model)),
+				  &landmarks->knots);
+	work = MemoryContextAllocHuge(bulk->context, sizeof(double) * size *
+								  bulk->nthreads);
+	for (int from = 0; from < m; from += KNOT_BATCHES * CT_BATCH)
+	{
+		int			to = Min(from + KNOT_BATCHES * CT_BATCH, m);
+
+		CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(bulk->nthreads) schedule(dynamic)
+		for (int first = from; first < to; first += CT_BATCH)
+			ct_knots_fill(&landmarks->knots, first,
+						  work + size * omp_get_thread_num());
+	}
+	pfree(work);
 }
 
 /* Makes room for the work of each thread; leaves have at most so many rows. */
@@ -489,6 +559,7 @@ make_workplaces(const CtBulk *bulk, const CtLandmarks *landmarks, int rows)
 	{
 		work[t].projection = MemoryContextAllocHuge(bulk->context, sizeof(double) *
 													ct_projection_work(rows));
+		work[t].knots = MemoryContextAllocHuge(bulk->context, knots_work(bulk));
 		work[t].rows = palloc(sizeof(double *) * rows);
 		work[t].rests = palloc(sizeof(double) * rows);
 	}
@@ -530,6 +601,7 @@ free_workplaces(const CtBulk *bulk, Workplace *work)
 	for (int t = 0; t < bulk->nthreads; t++)
 	{
 		pfree(work[t].projection);
+		pfree(work[t].knots);
 		free_landmark_work(&work[t]);
 		pfree(work[t].rows);
 		pfree(work[t].rests);
@@ -620,6 +692,7 @@ ct_landmarks_choose(CtBulk *bulk, size_t nleaves, const size_t *starts)
 	landmarks->shares = MemoryContextAllocHuge(bulk->context,
 											   sizeof(CtShares) * bulk->n);
 	sample_landmarks(bulk, landmarks);
+	make_knots(bulk, landmarks);
 	fit_leaves(bulk, landmarks, nleaves, starts);
 	return landmarks;
 }
@@ -651,5 +724,7 @@ ct_landmarks_free(CtLandmarks *landmarks)
 	pfree(landmarks->chosen);
 	pfree(landmarks->leaves);
 	pfree(landmarks->shares);
+	if (!landmarks->few_rows)
+		pfree(landmarks->knots.tiles);
 	pfree(landmarks);
 }

@@ -84,7 +84,7 @@ put_basis(CtNode *node, const CtLandmarks *landmarks, size_t leaf,
 
 	for (int k = 0; k < basis->fit.n; k++)
 		pivots[k] = row_locators[basis->rows[k]];
-	ct_basis_form(&basis->fit, pivots, node->basis);
+	ct_basis_form(&basis->fit, pivots, basis->knots, node->basis);
 	ct_node_put_all_shares(node, ct_landmarks_shares(landmarks, first_row));
 }
 

@@ -196,6 +196,8 @@ set_query(CtSearch *search, const double *query)
 						   query[index->space.model->dims],
 						   Min(index->meta.min_variance,
 							   index->space.model->variance));
+		search->knot = ct_knot_find(index->space.model, query,
+									index->meta.min_variance);
 		search->seen = locators_create(search->context, 1024, NULL);
 	}
 	if (index->coded)

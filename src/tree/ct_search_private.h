@@ -152,6 +152,7 @@ struct CtSearch
 	uint64		known_generation;
 	locators_hash  *seen;			/* with others; or NULL */
 	double		rho[CT_BASIS_SIZE]; /* with those of a leaf's basis */
+	CtKnot		knot;			/* is the query an inducing point? */
 	PGAlignedBlock *copy;		/* of a page, or NULL */
 
 	int64		restarts;		/* in a row, without a row returned */

@@ -215,18 +215,32 @@ ct_search_learn_shares(CtSearch *search, const CtNode *node, PageVisit *visit)
 	ct_cache_keep_basis(search->index, visit->block, visit->incarnation, node);
 }
 
+/*
+ * A lower bound of the distances of a residual leaf's rows where the query is an
+ * inducing point, of which bases say little.
+ */
+static double
+knot_key(const CtSearch *search, const CtNode *node)
+{
+	if (search->knot.group < 0)
+		return 0.0;
+	return ct_correlation_distance(ct_knot_limit(&search->knot,
+												 node->basis->knots));
+}
+
 /* Bounds for the rows of a residual leaf. */
 void
 ct_search_projection_keys(CtSearch *search, Cursor *cursor, const CtNode *node,
 				const PageVisit *visit)
 {
 	CtRowShares rows;
+	double		least = knot_key(search, node);
 
 	ct_node_row_shares(node, &rows);
 	ct_projection_bounds(&search->space, visit->shares, &rows, cursor->n,
 						 search->bounds);
 	for (int i = 0; i < cursor->n; i++)
-		cursor->keys[i] = Max(cursor->keys[i], search->bounds[i]);
+		cursor->keys[i] = Max(cursor->keys[i], Max(search->bounds[i], least));
 }
 
 /*
@@ -239,22 +253,26 @@ bool
 ct_search_put_off(CtSearch *search, const CtNode *node, const PageVisit *visit)
 {
 	CtRowShares rows;
+	double		least;
 	double		key;
 
 	if (visit->stage == LEAF_BOUNDED || visit->shares == NULL ||
 		search->nqueue == 0)
 		return false;
+	least = knot_key(search, node);
 	if (visit->stage == LEAF_NEW)
 	{
 		key = ct_projection_glance(&search->space, visit->shares,
 								   node->basis->most_rest);
+		key = Max(key, least);
 		if (ct_search_put_back(search, node->header->version, visit, key, LEAF_GLANCED))
 			return true;
 	}
 	ct_node_row_shares(node, &rows);
 	key = ct_projection_least(&search->space, visit->shares, &rows,
 							  node->header->nentries, search->bounds);
-	return ct_search_put_back(search, node->header->version, visit, key, LEAF_BOUNDED);
+	return ct_search_put_back(search, node->header->version, visit,
+							  Max(key, least), LEAF_BOUNDED);
 }
 
 /* The same for a leaf that has not been read, by the copy of its basis. */
