@@ -68,7 +68,6 @@ typedef struct CtLeafBasis
 {
 	CtProjectionFit fit;
 	size_t		rows[CT_BASIS_SIZE];	/* its pivots */
-	uint8		knots[CT_KNOT_GROUPS];	/* the limits of its rows */
 } CtLeafBasis;
 
 struct CtBulk
@@ -178,6 +177,7 @@ extern void ct_pack_end(CtPack *pack);
 extern CtLandmarks *ct_landmarks_choose(CtBulk *bulk, size_t nleaves,
 										const size_t *starts);
 extern bool ct_landmarks_contain(const CtLandmarks *landmarks, size_t row);
+extern const uint8 *ct_landmarks_knots(const CtBulk *bulk, size_t leaf);
 extern const CtLeafBasis *ct_landmarks_basis(const CtLandmarks *landmarks,
 											 size_t leaf);
 extern const CtShares *ct_landmarks_shares(const CtLandmarks *landmarks,

@@ -191,10 +191,10 @@ typedef struct CtLayout
 	int			usable_children;	/* but for separate_children() */
 	int			points;			/* offsets of columns; 0: no such column */
 	int			locators;
-	int			deltas;			/* leaf: cover distance to the cell's pivot */
 	int			grid;			/* leaf of points with codes: a CtGrid */
 	int			codes;			/* and the codes (ct_codes.h) */
 	int			basis;			/* residual leaf: a CtBasis */
+	int			knots;			/* and limits for all its rows (ct_knots.h) */
 	int			rests;			/* and what it says of each row */
 	int			shares;
 	int			radii;
@@ -222,7 +222,6 @@ typedef struct CtBasis
 	CtLocator	pivots[CT_BASIS_SIZE];
 	float		scales[CT_BASIS_SIZE];	/* of the rows' shares */
 	float		inverse[CT_GROUPED_SIZE(CT_BASIS_SIZE)];
-	uint8		knots[CT_KNOT_GROUPS];	/* limits for the rows (ct_knots.h) */
 } CtBasis;
 
 /*

@@ -12,7 +12,7 @@
  *
  * where w_x are the weights with which the inducing points predict x, large only
  * next to u_j.  So a leaf stores the largest of its rows' |w_xj| / sqrt(p_x) for
- * each of CT_KNOT_GROUPS groups of inducing points, in a byte: its limits.
+ * each inducing point, in a byte: its limits.
  *
  * IDENTIFICATION
  *	  include/ct_knots.h
@@ -24,8 +24,17 @@
 
 #include "ct_model.h"
 
-/* inducing points that stand next to each other share a limit, if there are more */
-#define CT_KNOT_GROUPS		64
+/*
+ * If there are more inducing points, some that stand next to each other share a
+ * limit.  (Which then says much less: their limits differ by orders of magnitude.)
+ */
+#define CT_MOST_LIMITS		512
+
+static inline size_t
+ct_knot_limits(const CtModel *model)
+{
+	return model->m < CT_MOST_LIMITS ? model->m : CT_MOST_LIMITS;
+}
 
 /*
  * The weights of many rows are products with the inverse of the factor, which
@@ -78,12 +87,13 @@ extern bool ct_knots_hold(const CtModel *model, const CtKernelTable *kernels,
 						  const uint8_t *limits);
 
 /* Raises limits so that they hold for the rows of others, too. */
-extern void ct_knots_join(uint8_t *limits, const uint8_t *others);
+extern void ct_knots_join(const CtModel *model, uint8_t *limits,
+						  const uint8_t *others);
 
-/* A query that is an inducing point, or (group -1) is none. */
+/* A query that is an inducing point, or (-1) is none. */
 typedef struct CtKnot
 {
-	int			group;
+	int			number;			/* of its limit */
 	double		factor;
 	double		offset;
 } CtKnot;

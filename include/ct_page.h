@@ -79,10 +79,10 @@ typedef struct CtNode
 	const CtLayout *layout;
 	char	   *points;			/* column-wise coordinates, or NULL */
 	CtLocator  *locators;		/* or NULL */
-	double	   *deltas;
 	CtGrid	   *grid;			/* these two: leaves with codes, else NULL */
 	uint8	   *codes;
-	CtBasis    *basis;			/* these three: residual leaves, else NULL */
+	CtBasis    *basis;			/* these four: residual leaves, else NULL */
+	uint8	   *knots;
 	float	   *rests;
 	int8	   *shares;			/* by column, in units (ct_projection.h) */
 	double	   *radii;
@@ -244,6 +244,7 @@ extern void ct_node_row_shares(const CtNode *node, CtRowShares *rows);
 extern void ct_node_put_shares(CtNode *node, int slot, const CtShares *shares);
 extern bool ct_node_admits(const CtNode *node, const CtShares *shares);
 extern void ct_node_admit(CtNode *node, const CtShares *shares, float ahead);
+extern void ct_node_copy_basis(CtIndex *index, CtNode *to, const CtNode *from);
 extern void ct_node_put_all_shares(CtNode *node, const CtShares *shares);
 
 /* ct_leaf_codes.c */

@@ -158,8 +158,7 @@ typedef struct CtBasisFit CtBasisFit;
 extern void ct_basis_shares(CtIndex *index, const CtNode *leaf,
 							const double *point, CtShares *shares);
 extern void ct_basis_form(const CtProjectionFit *fit,
-						  const CtLocator *pivots, const uint8 *knots,
-						  CtBasis *basis);
+						  const CtLocator *pivots, CtBasis *basis);
 extern CtBasisFit *ct_basis_for_leaf(CtIndex *index, const CtNode *leaf);
 extern void ct_basis_renew(CtIndex *index, CtPin parent_pin, int link,
 						   CtPin leaf_pin);

@@ -74,6 +74,7 @@ struct CtBlockWork
 	CtCandidate items[CT_BLOCK_WIDE + CT_OFFER_BESIDES];
 	float	   *rho;			/* with landmarks: CT_BLOCK for each */
 	uint64_t	knots;			/* bits of points that are inducing points */
+	bool		near_first;		/* leaves that are near are at work */
 	uint8_t		alive[CT_BLOCK + 4];	/* points that a leaf is bounded for */
 	const double *vectors[LANDMARK_BATCH];
 	double		scales[LANDMARK_BATCH];
@@ -404,13 +405,13 @@ bound_part(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 /* The same for one point, where all that is known of the rows is a limit. */
 static void
 use_limit(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
-		  int b, float limit, UseRows use, CtBlockWork *work)
+		  int b, float limit, float estimate, UseRows use, CtBlockWork *work)
 {
 	memset(work->row_rests, 0, sizeof(work->row_rests));
 	for (int i = 0; i < CT_BLOCK_WIDE; i++)
-		work->estimates[i] = 0.5f * limit;
+		work->estimates[i] = estimate;
 	work->queries.rests[b] = 0.0f;
-	work->queries.lacks[b] = 0.5f * limit;
+	work->queries.lacks[b] = limit - estimate;
 	for (int from = 0; from < leaf->n; from += CT_BLOCK_WIDE)
 	{
 		Part		part = {leaf->first + from,
@@ -423,7 +424,8 @@ use_limit(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 /*
  * The same for points that are inducing points, of which the leaf's basis says
  * little, or where it has no basis for all points.  Returns the bits of those that
- * are left.
+ * are left.  Rows with the weight of an inducing point are near to it, so those of
+ * leaves nearest to it promise most.
  */
 static uint64_t
 use_limits(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
@@ -435,12 +437,15 @@ use_limits(const CtBlockRows *rows, CtBlock *block, const CtBlockLeaf *leaf,
 	{
 		int			b = __builtin_ctzll(bits);
 		const CtKnot *knot = &block->points[b]->knot;
-		double		limit = knot->group < 0 ? 1.0 :
+		double		limit = knot->number < 0 ? 1.0 :
 			ct_knot_limit(knot, leaf->knots);
+		float		estimate = knot->number >= 0 && work->near_first ?
+			0.5f * (float) limit : 0.0f;
 
 		if (limit >= block->points[b]->cut)
 			use_limit(rows, block, leaf, b,
-					  (float) limit * (1.0f + 2.0f * FLOAT_UNIT), use, work);
+					  (float) limit * (1.0f + 4.0f * FLOAT_UNIT), estimate, use,
+					  work);
 	}
 	return some & ~limited;
 }
@@ -478,9 +483,10 @@ offer_of(const Part *part, const CtBlockWork *work, int b)
 static void
 begin_queries(const CtBlock *block, CtBlockWork *work)
 {
+	work->near_first = false;
 	work->knots = 0;
 	for (int b = 0; b < block->n; b++)
-		if (block->points[b]->knot.group >= 0)
+		if (block->points[b]->knot.number >= 0)
 			work->knots |= UINT64_C(1) << b;
 	for (int b = 0; b < CT_BLOCK; b++)
 	{
@@ -612,10 +618,12 @@ find_near(const CtBlockRows *rows, const CtBlock *block, int nnear,
 static void
 collect_near(const CtBlockRows *rows, CtBlock *block, CtBlockWork *work)
 {
+	work->near_first = true;
 	for (size_t l = 0; l < rows->nleaves; l++)
 		if (work->near[l] != 0)
 			bound_leaf(rows, block, &rows->leaves[l], work->near[l],
 					   collect_rows, work);
+	work->near_first = false;
 	for (int b = 0; b < block->n; b++)
 		narrow_candidates(rows, block, b, work);
 }
@@ -662,6 +670,16 @@ clear_pairs(const CtBlockRows *rows, CtBlock *block)
 	memset(block->paired, false, CT_BLOCK_MARKS(rows->nrows));
 }
 
+/* How many candidates are evaluated first? */
+static inline int
+best_of(const CtBlockPoint *point)
+{
+	int			k = wanted_rows(point);
+
+	/* of those of an inducing point nothing tells which are the best */
+	return point->knot.number >= 0 ? 3 * k : BEST_OF(k);
+}
+
 /* Pairs point number b with the candidates of largest estimate. */
 static void
 pair_best(const CtBlockRows *rows, CtBlock *block, int b, CtBlockWork *work)
@@ -669,7 +687,7 @@ pair_best(const CtBlockRows *rows, CtBlock *block, int b, CtBlockWork *work)
 	CtCandidates *list = &block->points[b]->candidates;
 
 	ct_candidates_choose(list, rows->space->kernels,
-						 BEST_OF(wanted_rows(block->points[b])), work->keys);
+						 best_of(block->points[b]), work->keys);
 	for (int i = 0; i < list->nbest; i++)
 		add_pair(block, b, list->items[i].row);
 }

@@ -74,11 +74,11 @@ smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* the group of an inducing point */
+/* the number of an inducing point's limit */
 static inline size_t
-group_of(const CtModel *model, size_t j)
+limit_of(const CtModel *model, size_t j)
 {
-	return model->m > CT_KNOT_GROUPS ? j * CT_KNOT_GROUPS / model->m : j;
+	return model->m > CT_MOST_LIMITS ? j * CT_MOST_LIMITS / model->m : j;
 }
 
 /* -------- bytes -------- */
@@ -191,14 +191,14 @@ ct_knots_measure_row(const CtModel *model, const CtKernelTable *kernels,
 
 	if (!isfinite(error))
 	{
-		memset(limits, NO_LIMIT, CT_KNOT_GROUPS);
+		memset(limits, NO_LIMIT, ct_knot_limits(model));
 		return;
 	}
-	memset(limits, 0, CT_KNOT_GROUPS);
+	memset(limits, 0, ct_knot_limits(model));
 	for (size_t j = 0; j < model->m; j++)
 	{
 		uint8_t		byte = byte_of(fabs(work[j]) * scale * UP + error);
-		uint8_t    *limit = &limits[group_of(model, j)];
+		uint8_t    *limit = &limits[limit_of(model, j)];
 
 		if (byte > *limit)
 			*limit = byte;
@@ -214,7 +214,7 @@ ct_knots_hold(const CtModel *model, const CtKernelTable *kernels,
 
 	for (size_t j = 0; j < model->m && isfinite(error); j++)
 	{
-		uint8_t		limit = limits[group_of(model, j)];
+		uint8_t		limit = limits[limit_of(model, j)];
 
 		if (limit != NO_LIMIT &&
 			fabs(work[j]) * scale > value_of(limit) * UP + error)
@@ -224,10 +224,10 @@ ct_knots_hold(const CtModel *model, const CtKernelTable *kernels,
 }
 
 void
-ct_knots_join(uint8_t *limits, const uint8_t *others)
+ct_knots_join(const CtModel *model, uint8_t *limits, const uint8_t *others)
 {
-	for (int g = 0; g < CT_KNOT_GROUPS; g++)
-		limits[g] = limits[g] > others[g] ? limits[g] : others[g];
+	for (size_t i = 0; i < ct_knot_limits(model); i++)
+		limits[i] = limits[i] > others[i] ? limits[i] : others[i];
 }
 
 /* -------- many rows -------- */
@@ -369,7 +369,7 @@ ct_knots_measure(const CtKnots *knots, size_t n, const double *const *records,
 	double		scale = 0.0;
 
 	memset(most, 0, tiles_of(model->m) * CT_KNOT_TILE * sizeof(float));
-	memset(limits, 0, CT_KNOT_GROUPS);
+	memset(limits, 0, ct_knot_limits(model));
 	for (size_t i = 0; i < n; i++)
 		scale = fmax(scale, scale_of(model, records[i]));
 	for (size_t from = 0; from < n && scale < LARGEST; from += ROWS)
@@ -390,7 +390,7 @@ ct_knots_measure(const CtKnots *knots, size_t n, const double *const *records,
 		double		value = most[j] * (1.0 + 1e-6) + knots->slack[j] * scale +
 			TINY;
 		uint8_t		byte = scale < LARGEST ? byte_of(value) : NO_LIMIT;
-		uint8_t    *limit = &limits[group_of(model, j)];
+		uint8_t    *limit = &limits[limit_of(model, j)];
 
 		if (byte > *limit)
 			*limit = byte;
@@ -409,11 +409,11 @@ ct_knot_find(const CtModel *model, const double *record, double min_variance)
 
 	if (!errors.usable)
 		return knot;
-	for (size_t j = 0; j < model->m && knot.group < 0; j++)
+	for (size_t j = 0; j < model->m && knot.number < 0; j++)
 		if (record[0] == inducing[j * model->dims] &&
 			ct_model_same_place(model, record, inducing + j * model->dims))
-			knot.group = (int) group_of(model, j);
-	if (knot.group < 0)
+			knot.number = (int) limit_of(model, j);
+	if (knot.number < 0)
 		return knot;
 	slack = ct_model_slack(model, record[model->dims],
 						   fmin(min_variance, model->variance));
@@ -428,7 +428,7 @@ ct_knot_find(const CtModel *model, const double *record, double min_variance)
 double
 ct_knot_limit(const CtKnot *knot, const uint8_t *limits)
 {
-	uint8_t		limit = limits[knot->group];
+	uint8_t		limit = limits[knot->number];
 	double		rho = knot->factor * value_of(limit) + knot->offset;
 
 	return limit == NO_LIMIT || !(rho < 1.0) ? 1.0 : rho;

@@ -82,6 +82,13 @@ choose_group(CtIndex *index)
 	}
 }
 
+/* Bytes of the limits of a residual leaf, up to what comes next. */
+static size_t
+knots_bytes(const CtIndex *index)
+{
+	return MAXALIGN(ct_knot_limits(index->space.model));
+}
+
 /* Places the columns of both kinds of node. */
 void
 ct_layout_init(CtIndex *index)
@@ -104,10 +111,9 @@ ct_layout_init(CtIndex *index)
 		point_bytes = sizeof(CtLocator);
 
 	leaf->capacity = index->coded ? coded_capacity(index) :
-		capacity(residual ? sizeof(CtBasis) : 0,
+		capacity(residual ? sizeof(CtBasis) + knots_bytes(index) : 0,
 				 point_bytes + sizeof(ItemPointerData) + sizeof(uint8) +
-				 (residual ? sizeof(double) + sizeof(float) +
-				  CT_BASIS_SIZE : 0));
+				 (residual ? sizeof(float) + CT_BASIS_SIZE : 0));
 	offset = CT_COLUMNS_OFFSET;
 	if (index->coded)
 	{
@@ -121,6 +127,8 @@ ct_layout_init(CtIndex *index)
 	{
 		leaf->basis = offset;
 		offset += sizeof(CtBasis);
+		leaf->knots = offset;
+		offset += knots_bytes(index);
 		leaf->rests = offset;
 		offset += leaf->capacity * sizeof(float);
 		leaf->shares = offset;
@@ -135,11 +143,6 @@ ct_layout_init(CtIndex *index)
 	{
 		leaf->points = offset;
 		offset += leaf->capacity * point_bytes;
-	}
-	if (residual)
-	{
-		leaf->deltas = offset;
-		offset += leaf->capacity * sizeof(double);
 	}
 	leaf->tids = offset;
 	offset += leaf->capacity * sizeof(ItemPointerData);
@@ -186,10 +189,10 @@ ct_node_view(CtIndex *index, Page page, CtNode *node)
 	node->layout = layout;
 	node->points = COLUMN(layout->points);
 	node->locators = COLUMN(layout->locators);
-	node->deltas = COLUMN(layout->deltas);
 	node->grid = COLUMN(layout->grid);
 	node->codes = COLUMN(layout->codes);
 	node->basis = COLUMN(layout->basis);
+	node->knots = COLUMN(layout->knots);
 	node->rests = COLUMN(layout->rests);
 	node->shares = COLUMN(layout->shares);
 	node->radii = COLUMN(layout->radii);
@@ -253,8 +256,6 @@ ct_node_copy_slot(CtIndex *index, CtNode *to, int to_slot,
 	}
 	else
 		to->locators[to_slot] = from->locators[from_slot];
-	if (to->deltas)
-		to->deltas[to_slot] = from->deltas[from_slot];
 	if (to->codes)
 	{
 		int			stride = to->layout->capacity;
@@ -391,6 +392,14 @@ ct_node_new_version(CtNode *parent, int link, CtNode *child)
 {
 	child->header->version++;
 	parent->links[link].version = child->header->version;
+}
+
+/* Gives a residual leaf what another one says of all its rows. */
+void
+ct_node_copy_basis(CtIndex *index, CtNode *to, const CtNode *from)
+{
+	*to->basis = *from->basis;
+	memcpy(to->knots, from->knots, ct_knot_limits(index->space.model));
 }
 
 /* A residual leaf's basis, as arithmetic sees it. */

@@ -36,6 +36,7 @@
 struct CtBasisFit
 {
 	CtBasis		basis;
+	uint8		knots[CT_MOST_LIMITS];	/* limits of the rows */
 	int			nrows;
 	CtShares   *shares;			/* by slot of the leaf */
 };
@@ -75,11 +76,11 @@ ct_basis_shares(CtIndex *index, const CtNode *leaf, const double *point,
 
 /*
  * Puts the outcome of a fit, whose pivots are these, into the form in which it
- * is stored, with the limits of the rows.
+ * is stored.
  */
 void
 ct_basis_form(const CtProjectionFit *fit, const CtLocator *pivots,
-			  const uint8 *knots, CtBasis *basis)
+			  CtBasis *basis)
 {
 	memset(basis, 0, sizeof(CtBasis));
 	basis->n = fit->n;
@@ -89,7 +90,6 @@ ct_basis_form(const CtProjectionFit *fit, const CtLocator *pivots,
 	/* what is behind it was never written, and shall be zeroes on disk */
 	memcpy(basis->inverse, fit->inverse,
 		   sizeof(float) * CT_GROUPED_SIZE(fit->n));
-	memcpy(basis->knots, knots, sizeof(basis->knots));
 }
 
 static bool
@@ -230,13 +230,13 @@ measure_knots(CtIndex *index, int n, const double *const *rows, uint8 *knots)
 {
 	const CtModel *model = index->space.model;
 	double	   *work = palloc(sizeof(double) * Max(model->m, 1));
-	uint8		row[CT_KNOT_GROUPS];
+	uint8		row[CT_MOST_LIMITS];
 
-	memset(knots, 0, CT_KNOT_GROUPS);
+	memset(knots, 0, ct_knot_limits(model));
 	for (int i = 0; i < n; i++)
 	{
 		ct_knots_measure_row(model, index->space.kernels, rows[i], work, row);
-		ct_knots_join(knots, row);
+		ct_knots_join(model, knots, row);
 	}
 	pfree(work);
 }
@@ -258,7 +258,6 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf)
 												sizeof(double) * index->point_size * Max(n, 1));
 	CtProjectionFit projection;
 	CtLocator	chosen[CT_BASIS_SIZE];
-	uint8		knots[CT_KNOT_GROUPS];
 	int			first_own;
 
 	for (int i = 0; i < n; i++)
@@ -298,8 +297,8 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf)
 								candidates->records[projection.chosen[i]]);
 		}
 	}
-	measure_knots(index, n, rows, knots);
-	ct_basis_form(&projection, chosen, knots, &fit->basis);
+	ct_basis_form(&projection, chosen, &fit->basis);
+	measure_knots(index, n, rows, fit->knots);
 	return fit;
 }
 
@@ -331,6 +330,7 @@ ct_basis_install(CtIndex *index, CtNode *leaf, const CtBasisFit *fit)
 {
 	Assert(leaf->header->nentries == fit->nrows);
 	*leaf->basis = fit->basis;
+	memcpy(leaf->knots, fit->knots, ct_knot_limits(index->space.model));
 	ct_node_put_all_shares(leaf, fit->shares);
 }
 

@@ -52,7 +52,7 @@ typedef struct Insertion
 	Step		path[MAX_HEIGHT];
 	int			depth;			/* of the page in hand */
 	CtShares	shares;			/* by the basis of the leaf in hand */
-	uint8		knots[CT_KNOT_GROUPS];	/* residual index: the row's limits */
+	uint8		knots[CT_MOST_LIMITS];	/* residual index: the row's limits */
 	bool		unadmitted;		/* that leaf has to be made ready for them */
 	bool		outdated;		/* the index's dimension was freed */
 	bool		stale_basis;	/* that leaf should have another basis */
@@ -218,19 +218,17 @@ add_entry(Insertion *ins, CtNode *node, int parent, int level, int root)
  * edited, or new; ins->shares are those by its basis, if it has one.
  */
 static void
-add_row(Insertion *ins, CtNode *leaf, int cell, double delta)
+add_row(Insertion *ins, CtNode *leaf, int cell)
 {
 	int			slot = leaf->header->nentries++;
 
 	ct_node_put_point(ins->index, leaf, slot, ins->point, ins->locator);
 	leaf->tids[slot] = *ins->tid;
 	leaf->cells[slot] = cell;
-	if (leaf->deltas)
-		leaf->deltas[slot] = delta;
 	if (leaf->basis)
 	{
 		ct_node_put_shares(leaf, slot, &ins->shares);
-		ct_knots_join(leaf->basis->knots, ins->knots);
+		ct_knots_join(ins->index->space.model, leaf->knots, ins->knots);
 	}
 	if (leaf->codes)
 		ct_leaf_put_code(ins->index, leaf, slot, ins->point);
@@ -441,7 +439,7 @@ attach(Insertion *ins, CtPin pin, CtNode *node, Decision *decision,
 	next->root = number;
 	if (lowest)
 	{
-		add_row(ins, &child, number, delta);
+		add_row(ins, &child, number);
 		*done = true;
 	}
 	else if (decision->create)
@@ -480,8 +478,8 @@ count_cell(const CtNode *leaf, int cell)
  * for a basis that says less.
  */
 static bool
-insert_into_leaf(Insertion *ins, double delta, bool may_open,
-				 int *full_depth, int *crowded)
+insert_into_leaf(Insertion *ins, bool may_open, int *full_depth,
+				 int *crowded)
 {
 	CtIndex    *index = ins->index;
 	Step	   *step = &ins->path[ins->depth];
@@ -512,7 +510,7 @@ insert_into_leaf(Insertion *ins, double delta, bool may_open,
 	}
 	edit = ct_edit_begin(index);
 	ct_node_view(index, ct_edit_page(edit, pin, false), &leaf);
-	add_row(ins, &leaf, step->root, delta);
+	add_row(ins, &leaf, step->root);
 	if (may_open && count_cell(&leaf, step->root) > ct_crowded_rows(index))
 		*crowded = step->root;
 	ins->stale_basis = leaf.basis && leaf.header->nentries % RENEW_ROWS == 0;
@@ -646,7 +644,7 @@ descend(Insertion *ins, int *full_depth, int *crowded)
 		ct_unpin(pin);
 		ins->path[++ins->depth] = next;
 		if (root == 1)
-			return insert_into_leaf(ins, delta, may_open, full_depth, crowded);
+			return insert_into_leaf(ins, may_open, full_depth, crowded);
 	}
 }
 

@@ -157,7 +157,7 @@ keep_basis(CtSlab *slab, CtBlockLeaf *leaf, const CtNode *node)
 
 	ct_node_projection(node, &leaf->basis);
 	leaf->most_rest = node->basis->most_rest;
-	leaf->knots = node->basis->knots;
+	leaf->knots = node->knots;
 	pivots = ct_allocate(slab->context, leaf->basis.n, sizeof(uint32));
 	for (int i = 0; i < leaf->basis.n; i++)
 		pivots[i] = landmark_number(slab, node->basis->pivots[i]);

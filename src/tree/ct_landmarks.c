@@ -96,7 +96,8 @@ struct CtLandmarks
 	bool	   *chosen;			/* by row of the index */
 	LeafFit    *leaves;
 	CtShares   *shares;			/* by row of the index */
-	bool		few_rows;		/* knots are not worth the while */
+	uint8	   *limits;			/* of inducing points, by leaf */
+	bool		few_rows;		/* so that knots are not worth the while */
 	CtKnots		knots;
 };
 
@@ -434,25 +435,27 @@ add_candidates(const CtBulk *bulk, CtProjectionChoice *choice, int n,
 	ct_projection_add(choice, n, records);
 }
 
-/* The limits of the n rows of a leaf, whose records are in work->rows. */
+/* The limits of a leaf, the records of whose n rows are in work->rows. */
 static void
-measure_knots(const CtBulk *bulk, const CtLandmarks *landmarks, int n,
-			  Workplace *work, uint8 *limits)
+measure_knots(const CtBulk *bulk, CtLandmarks *landmarks, size_t leaf, int n,
+			  Workplace *work)
 {
 	const CtSpace *space = &bulk->index->space;
-	uint8		row[CT_KNOT_GROUPS];
+	size_t		nlimits = ct_knot_limits(space->model);
+	uint8	   *limits = landmarks->limits + leaf * nlimits;
+	uint8		row[CT_MOST_LIMITS];
 
 	if (!landmarks->few_rows)
 	{
 		ct_knots_measure(&landmarks->knots, n, work->rows, work->knots, limits);
 		return;
 	}
-	memset(limits, 0, CT_KNOT_GROUPS);
+	memset(limits, 0, nlimits);
 	for (int i = 0; i < n; i++)
 	{
 		ct_knots_measure_row(space->model, space->kernels, work->rows[i],
 							 work->knots, row);
-		ct_knots_join(limits, row);
+		ct_knots_join(space->model, limits, row);
 	}
 }
 
@@ -505,7 +508,7 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 						 landmarks->shares + first);
 	for (int k = 0; k < own->basis.fit.n; k++)
 		own->basis.rows[k] = candidates[own->basis.fit.chosen[k]];
-	measure_knots(bulk, landmarks, n, work, own->basis.knots);
+	measure_knots(bulk, landmarks, leaf, n, work);
 }
 
 /* Bytes that a thread needs to measure or to compute limits. */
@@ -691,6 +694,8 @@ ct_landmarks_choose(CtBulk *bulk, size_t nleaves, const size_t *starts)
 											   sizeof(LeafFit) * nleaves);
 	landmarks->shares = MemoryContextAllocHuge(bulk->context,
 											   sizeof(CtShares) * bulk->n);
+	landmarks->limits = MemoryContextAllocHuge(bulk->context, 1 + nleaves *
+											   ct_knot_limits(bulk->index->space.model));
 	sample_landmarks(bulk, landmarks);
 	make_knots(bulk, landmarks);
 	fit_leaves(bulk, landmarks, nleaves, starts);
@@ -709,6 +714,14 @@ ct_landmarks_basis(const CtLandmarks *landmarks, size_t leaf)
 	return &landmarks->leaves[leaf].basis;
 }
 
+/* A leaf's limits of inducing points. */
+const uint8 *
+ct_landmarks_knots(const CtBulk *bulk, size_t leaf)
+{
+	return bulk->landmarks->limits +
+		leaf * ct_knot_limits(bulk->index->space.model);
+}
+
 /* What the basis of a row's leaf says of it. */
 const CtShares *
 ct_landmarks_shares(const CtLandmarks *landmarks, size_t row)
@@ -724,6 +737,7 @@ ct_landmarks_free(CtLandmarks *landmarks)
 	pfree(landmarks->chosen);
 	pfree(landmarks->leaves);
 	pfree(landmarks->shares);
+	pfree(landmarks->limits);
 	if (!landmarks->few_rows)
 		pfree(landmarks->knots.tiles);
 	pfree(landmarks);

@@ -76,15 +76,18 @@ ct_pack_choose_landmarks(CtBulk *bulk, const ItemList *list, const PageRange *ra
 
 /* Writes a leaf's basis and its rows' shares. */
 static void
-put_basis(CtNode *node, const CtLandmarks *landmarks, size_t leaf,
-		  size_t first_row, const CtLocator *row_locators)
+put_basis(CtNode *node, const CtBulk *bulk, size_t leaf, size_t first_row,
+		  const CtLocator *row_locators)
 {
+	const CtLandmarks *landmarks = bulk->landmarks;
 	const CtLeafBasis *basis = ct_landmarks_basis(landmarks, leaf);
 	CtLocator	pivots[CT_BASIS_SIZE];
 
 	for (int k = 0; k < basis->fit.n; k++)
 		pivots[k] = row_locators[basis->rows[k]];
-	ct_basis_form(&basis->fit, pivots, basis->knots, node->basis);
+	ct_basis_form(&basis->fit, pivots, node->basis);
+	memcpy(node->knots, ct_landmarks_knots(bulk, leaf),
+		   ct_knot_limits(bulk->index->space.model));
 	ct_node_put_all_shares(node, ct_landmarks_shares(landmarks, first_row));
 }
 
@@ -137,8 +140,6 @@ form_leaf(const CtPack *pack, const ItemList *list, PageRange *range,
 		memcpy(node->locators, locators + first, sizeof(CtLocator) * n);
 	else
 		put_columns(bulk, first, n, node);
-	if (node->deltas)
-		memcpy(node->deltas, bulk->dist + first, sizeof(double) * n);
 	for (int i = 0; i < n; i++)
 		node->tids[i] = bulk->tids[bulk->order[first + i]];
 	for (size_t i = 0; i < range->n; i++)
@@ -208,8 +209,8 @@ ct_pack_write_leaves(CtPack *pack, ItemList *list, PageRange *ranges, size_t npa
 			CHECK_FOR_INTERRUPTS();
 			ct_node_view(index, pages[i].data, &node);
 			if (bulk->landmarks)
-				put_basis(&node, bulk->landmarks, p + i,
-						  leaf_start(list, range), locators);
+				put_basis(&node, bulk, p + i, leaf_start(list, range),
+						  locators);
 			if (index->coded)
 				put_codes(pack, list, range, &node);
 		}

@@ -222,10 +222,10 @@ ct_search_learn_shares(CtSearch *search, const CtNode *node, PageVisit *visit)
 static double
 knot_key(const CtSearch *search, const CtNode *node)
 {
-	if (search->knot.group < 0)
+	if (search->knot.number < 0)
 		return 0.0;
 	return ct_correlation_distance(ct_knot_limit(&search->knot,
-												 node->basis->knots));
+												 node->knots));
 }
 
 /* Bounds for the rows of a residual leaf. */

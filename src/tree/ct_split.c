@@ -296,7 +296,7 @@ copy_cells(CtIndex *index, CtNode *to, const CtNode *from, const bool *wanted)
 		if (wanted[from->cells[i]])
 			ct_node_copy_slot(index, to, to->header->nentries++, from, i);
 	if (to->basis)
-		*to->basis = *from->basis;
+		ct_node_copy_basis(index, to, from);
 }
 
 /* Lays the grid of a leaf anew, and gives the link to it its box. */
@@ -719,11 +719,7 @@ open_cell(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell,
 						  (CtLocator){0});
 	}
 	for (int i = 0; i < count; i++)
-	{
 		leaf.cells[slots[i]] = numbers[owner[i]];
-		if (leaf.deltas)
-			leaf.deltas[slots[i]] = dist[i];
-	}
 	if (leaf.basis)
 		ct_basis_install(index, &leaf, basis);
 	ct_edit_commit(edit);
@@ -772,7 +768,7 @@ add_twin(CtIndex *index, CtPin parent_pin, int link, CtPin pin, int cell)
 		parent.radii[slot] = 0.0;
 	}
 	if (sibling.basis)
-		*sibling.basis = *child.basis;
+		ct_node_copy_basis(index, &sibling, &child);
 	ct_edit_commit(edit);
 	ct_unpin(sibling_pin);
 }

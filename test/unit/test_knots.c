@@ -166,9 +166,9 @@ check_limits(const Case *c, const Data *data, const CtKernelTable *kernels,
 		double		largest = 0.0;
 		double		limit;
 
-		expect(c->jitter == 0.0 || knot.group >= 0, kernels->name,
+		expect(c->jitter == 0.0 || knot.number >= 0, kernels->name,
 			   "inducing point not found", c->m, j);
-		if (knot.group < 0)
+		if (knot.number < 0)
 			continue;
 		for (size_t i = 0; i < n; i++)
 			largest = fmax(largest, fabs(ct_model_correlation(data->model, kernels,
@@ -186,8 +186,8 @@ check_rows(const Case *c, const Data *data, const CtKnots *knots, size_t first,
 {
 	const CtModel *model = data->model;
 	const double *rows[ROWS];
-	uint8_t		limits[CT_KNOT_GROUPS];
-	uint8_t		row[CT_KNOT_GROUPS];
+	uint8_t		limits[CT_MOST_LIMITS];
+	uint8_t		row[CT_MOST_LIMITS];
 	float	   *work = allocate(sizeof(float) * ct_knots_measure_work(model));
 	double	   *weights = allocate(sizeof(double) * c->m);
 
@@ -199,7 +199,7 @@ check_rows(const Case *c, const Data *data, const CtKnots *knots, size_t first,
 	for (size_t i = 0; i < n; i++)
 	{
 		ct_knots_measure_row(model, knots->kernels, rows[i], weights, row);
-		ct_knots_join(limits, row);
+		ct_knots_join(model, limits, row);
 	}
 	check_limits(c, data, knots->kernels, "limits of single rows", rows, n, limits);
 	/* which those of no rows are not for an inducing point */
@@ -229,7 +229,7 @@ check_case(const Case *c, const CtKernelTable *kernels)
 		check_rows(c, &data, &knots, ROWS - counts[i], counts[i]);
 	}
 	expect(ct_knot_find(data.model, data.records + (ROWS - 1) * data.size,
-						data.least).group < 0,
+						data.least).number < 0,
 		   kernels->name, "other points are none", c->m, 0);
 	free(work);
 	free(memory);
