@@ -50,6 +50,7 @@ REGRESS = \
 	residual \
 	residual_errors \
 	residual_growth \
+	residual_knots \
 	residual_ddl
 
 ISOLATION := $(sort $(patsubst specs/%.spec,%,$(wildcard specs/*.spec)))

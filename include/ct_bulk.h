@@ -133,6 +133,10 @@ extern bool ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number,
 #define CT_LARGE_RANGE		65536
 #define CT_LARGE_RECORDS	2048
 
+extern void ct_range_deciding_distances(const CtBulk *bulk,
+										const CtSpace *space,
+										const double *query, size_t first,
+										size_t n, double *dist);
 extern void ct_range_cover_distances(const CtBulk *bulk, const CtSpace *space,
 									 const double *query, size_t first, size_t n,
 									 double *dist);

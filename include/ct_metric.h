@@ -131,6 +131,10 @@ extern double ct_group_distance(const CtSpace *shape, const double *x,
 								const double *y);
 
 /* ct_bounds.c */
+
+/* no angle between lines is larger; rounded up */
+#define CT_RIGHT_ANGLE		(0x1.921fb54442d18p+0 + 0x1p-50)
+
 extern double ct_lower_bound(const CtSpace *space, double dist, double radius);
 extern void ct_lower_bounds(const CtSpace *space, int n, const double *dist,
 							const double *radii, double *bounds);

@@ -57,9 +57,6 @@
 
 /* -------- angles -------- */
 
-/* no angle between lines is larger; rounded up */
-#define RIGHT_ANGLE		(M_PI_2 + 0x1p-50)
-
 /* angles below this are those of few pairs, where bases decide about rows */
 #define LEAST_ANGLE		1.3
 
@@ -82,7 +79,7 @@ angle_up(const CtSpace *space, double angle)
 	double		square = half * half * (1.0 + space->error) + space->slack / 2.0;
 
 	if (!(square < 0.5))
-		return RIGHT_ANGLE;
+		return CT_RIGHT_ANGLE;
 	return 2.0 * asin(sqrt(square)) * (1.0 + space->error);
 }
 
@@ -247,7 +244,7 @@ ct_radius_sum(const CtSpace *space, double dist, double radius)
 	if (sum == radius)
 		return radius;
 	if (space->model)
-		return sum < M_PI_2 ? sum * (1.0 + space->error) : RIGHT_ANGLE;
+		return sum < M_PI_2 ? sum * (1.0 + space->error) : CT_RIGHT_ANGLE;
 	return ct_radius_up(space, sum);
 }
 

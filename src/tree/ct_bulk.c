@@ -619,9 +619,8 @@ measure_node(CtBulk *bulk, const Family *family, size_t number)
 	if (radius == NULL)
 		return false;
 	radius[0] = 0.0;
-	ct_range_cover_distances(bulk, &index->cover, pivot, node->first, rows,
-							 radius + 1);
-	memcpy(bulk->dist + node->first, radius + 1, sizeof(double) * node->n);
+	ct_range_deciding_distances(bulk, &index->cover, pivot, node->first, rows,
+								radius + 1);
 	for (size_t i = 0; i < rows; i++)
 		radius[i + 1] = Max(radius[i], radius[i + 1]);
 	node->self_radius = ct_radius_up(&index->cover, radius[node->n]);
@@ -641,7 +640,7 @@ measure_node(CtBulk *bulk, const Family *family, size_t number)
 
 /*
  * Where the tree was shaped by another distance than the one that radii are
- * measured in: measures them, and the rows' distances to their cells' pivots.
+ * measured in: measures them.
  */
 static void
 measure_radii(CtBulk *bulk)

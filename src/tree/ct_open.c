@@ -232,6 +232,13 @@ range_places(const CtBulk *bulk, size_t first, size_t n, bool shared)
 	return places;
 }
 
+/* How many leaves do rows fill? */
+static inline size_t
+leaves_of(const CtIndex *index, size_t n)
+{
+	return (n - 1) / ct_cell_rows(index) + 1;
+}
+
 /*
  * Into how many parts is a node evenly divided whose rows fill so many leaves?
  * Each part will be a page, and so will be the parts of a part.
@@ -303,8 +310,17 @@ measure_part(CtBulk *bulk, size_t first, int p, bool shared, Opening *opening)
 	size_t		start = opening->start[p];
 	size_t		n = opening->start[p + 1] - start;
 	double	   *pivot = opening->work + (size_t) p * bulk->index->point_size;
+	const CtSpace *shape = ct_bulk_shape(bulk);
 
-	if (opening->stale)
+	if (opening->stale && shape->model &&
+		leaves_of(bulk->index, n) <= HALVED_LEAVES)
+	{
+		/* it will be halved, if anything, which asks for no distances */
+		ct_bulk_point(bulk, first + start, pivot);
+		ct_range_deciding_distances(bulk, shape, pivot, first + start, n,
+									bulk->dist + first + start);
+	}
+	else if (opening->stale)
 		ct_range_measure(bulk, first + start, n, pivot, shared);
 	opening->radius[p] = ct_range_radius(bulk, first + start, n, shared);
 }
@@ -395,7 +411,7 @@ ct_open_range(CtBulk *bulk, CtNodeList *list, size_t number, bool shared)
 	size_t		first = node->first;
 	size_t		n = node->n;
 	size_t		far;
-	size_t		leaves = (n - 1) / ct_cell_rows(index) + 1;
+	size_t		leaves = leaves_of(index, n);
 	Opening		opening = {0};
 	bool		halved = (index->routing.boxes && bulk->even) ||
 		((index->routing.boxes || index->space.model) &&

@@ -53,6 +53,34 @@ ct_range_cover_distances(const CtBulk *bulk, const CtSpace *space,
 }
 
 /*
+ * The same where only a radius is wanted.  One that decides nothing
+ * (ct_radius_decides) may as well be a right angle, which distances are then from
+ * the first one on that is as large: most are never computed.
+ */
+void
+ct_range_deciding_distances(const CtBulk *bulk, const CtSpace *space,
+							const double *query, size_t first, size_t n,
+							double *dist)
+{
+	bool		decides = true;
+
+	for (size_t from = 0; from < n; from += VECTOR_BLOCK)
+	{
+		size_t		end = Min(from + VECTOR_BLOCK, n);
+
+		if (decides)
+			ct_range_cover_distances(bulk, space, query, first + from,
+									 end - from, dist + from);
+		for (size_t i = from; i < end; i++)
+		{
+			decides = decides && ct_radius_decides(space, dist[i]);
+			if (!decides)
+				dist[i] = CT_RIGHT_ANGLE;
+		}
+	}
+}
+
+/*
  * Shape distances of a row to rows [first, first + n), or by_place those of
  * their places.
  */
