@@ -172,6 +172,7 @@ extern CtPin ct_pin_new_allowed(CtIndex *index, BlockNumber block,
 extern bool ct_page_is_new(Page page);
 extern void ct_unpin(CtPin pin);
 extern void ct_release(CtPin pin);
+extern CtPin ct_read_table(Relation table, BlockNumber block);
 extern void ct_prefetch_pin(CtIndex *index, BlockNumber block);
 extern void ct_prefetch_leaf(CtIndex *index, BlockNumber block);
 extern Page ct_pin_page(CtPin pin);

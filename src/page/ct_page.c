@@ -220,6 +220,9 @@ ct_page_check(CtIndex *index, Page page, BlockNumber block)
  */
 #define RECENT_SLOTS		131072
 
+/* the same for tables whose rows are looked up (ct_read_table) */
+#define RECENT_TABLE_SLOTS	16384
+
 /*
  * Only ReadBuffer() counts as usage where the server looks for a victim, so
  * every so manyth read is one.
@@ -235,6 +238,7 @@ typedef struct RecentBuffer
 } RecentBuffer;
 
 static RecentBuffer recent_buffers[RECENT_SLOTS];
+static RecentBuffer recent_table_buffers[RECENT_TABLE_SLOTS];
 
 static inline RecentBuffer *
 recent_slot(CtIndex *index, BlockNumber block)
@@ -244,25 +248,33 @@ recent_slot(CtIndex *index, BlockNumber block)
 }
 
 static inline bool
-is_recent(CtIndex *index, BlockNumber block, const RecentBuffer *recent)
+is_recent(Relation rel, BlockNumber block, const RecentBuffer *recent)
 {
 	return recent->block == block && recent->buffer != InvalidBuffer &&
-		recent->file == ct_relation_file_number(index->rel);
+		recent->file == ct_relation_file_number(rel);
 }
 
 /* Reads a block from the buffer where it was, or returns InvalidBuffer. */
 static inline Buffer
-read_recent(CtIndex *index, BlockNumber block)
+read_recent(Relation rel, BlockNumber block, RecentBuffer *recent)
 {
-	RecentBuffer *recent = recent_slot(index, block);
-
-	if (!is_recent(index, block, recent) || --recent->left < 0 ||
-		!ReadRecentBuffer(ct_relation_file(index->rel), MAIN_FORKNUM, block,
+	if (!is_recent(rel, block, recent) || --recent->left < 0 ||
+		!ReadRecentBuffer(ct_relation_file(rel), MAIN_FORKNUM, block,
 						  recent->buffer))
 		return InvalidBuffer;
-	pgstat_count_buffer_read(index->rel);
-	pgstat_count_buffer_hit(index->rel);
+	pgstat_count_buffer_read(rel);
+	pgstat_count_buffer_hit(rel);
 	return recent->buffer;
+}
+
+static inline void
+set_recent(Relation rel, BlockNumber block, Buffer buffer,
+		   RecentBuffer *recent)
+{
+	recent->file = ct_relation_file_number(rel);
+	recent->block = block;
+	recent->buffer = buffer;
+	recent->left = RECENT_READS;
 }
 
 /*
@@ -310,14 +322,9 @@ read_guessed(CtIndex *index, BlockNumber block)
 static void
 remember_buffer(CtIndex *index, BlockNumber block, Buffer buffer)
 {
-	RecentBuffer *recent = recent_slot(index, block);
-
 	if (BufferIsLocal(buffer))
 		return;
-	recent->file = ct_relation_file_number(index->rel);
-	recent->block = block;
-	recent->buffer = buffer;
-	recent->left = RECENT_READS;
+	set_recent(index->rel, block, buffer, recent_slot(index, block));
 	last_read.file = ct_relation_file(index->rel);
 	last_read.block = block;
 	last_read.buffer = buffer;
@@ -330,7 +337,8 @@ remember_buffer(CtIndex *index, BlockNumber block, Buffer buffer)
 static Buffer
 read_block(CtIndex *index, BlockNumber block)
 {
-	Buffer		buffer = read_recent(index, block);
+	Buffer		buffer = read_recent(index->rel, block,
+									 recent_slot(index, block));
 
 	if (buffer != InvalidBuffer)
 		return buffer;
@@ -349,6 +357,24 @@ read_block(CtIndex *index, BlockNumber block)
 }
 
 /*
+ * Pins a page of a table, which has one with this number, without a look at it.
+ */
+CtPin
+ct_read_table(Relation table, BlockNumber block)
+{
+	RecentBuffer *recent = &recent_table_buffers[(block + RelationGetRelid(table) * 613) %
+												 RECENT_TABLE_SLOTS];
+	Buffer		buffer = read_recent(table, block, recent);
+
+	if (buffer != InvalidBuffer)
+		return buffer;
+	buffer = ReadBuffer(table, block);
+	if (!BufferIsLocal(buffer))
+		set_recent(table, block, buffer, recent);
+	return buffer;
+}
+
+/*
  * Has the processor fetch a leaf that is going to be read into its cache.  Where
  * it is may be guessed: a wrong page costs time only.
  */
@@ -358,7 +384,7 @@ ct_prefetch_leaf(CtIndex *index, BlockNumber block)
 	const RecentBuffer *recent = recent_slot(index, block);
 	const char *page;
 
-	if (!is_recent(index, block, recent))
+	if (!is_recent(index->rel, block, recent))
 		return;
 	page = BufferGetPage(recent->buffer);
 	for (int at = 0; at < index->leaf.tids; at += CT_CACHE_LINE)
@@ -375,7 +401,7 @@ ct_prefetch_pin(CtIndex *index, BlockNumber block)
 {
 	const RecentBuffer *recent = recent_slot(index, block);
 
-	if (is_recent(index, block, recent))
+	if (is_recent(index->rel, block, recent))
 		__builtin_prefetch(GetBufferDescriptor(recent->buffer - 1), 1);
 }
 

@@ -31,6 +31,7 @@
 #include "storage/predicate.h"
 #include "utils/rel.h"
 
+#include "ct_page.h"
 #include "ct_visible.h"
 
 /* notes on a page of the table, other than the number of plain rows */
@@ -96,9 +97,13 @@ ct_visible_begin(Relation heap, Snapshot snapshot, Size memory)
 static Page
 lock_page(CtVisible *visible, BlockNumber block)
 {
-	if (visible->buffer == InvalidBuffer || visible->block != block)
-		visible->buffer = ReleaseAndReadBuffer(visible->buffer, visible->heap,
-											   block);
+	if (visible->buffer != InvalidBuffer && visible->block != block)
+	{
+		ReleaseBuffer(visible->buffer);
+		visible->buffer = InvalidBuffer;
+	}
+	if (visible->buffer == InvalidBuffer)
+		visible->buffer = ct_read_table(visible->heap, block);
 	visible->block = block;
 	LockBuffer(visible->buffer, BUFFER_LOCK_SHARE);
 	return BufferGetPage(visible->buffer);
