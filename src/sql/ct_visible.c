@@ -120,6 +120,17 @@ find_version(CtVisible *visible, ItemPointer tid)
 }
 
 /*
+ * Is all of the locked page visible to all?  Then the tuple of a line pointer is the
+ * only version of its row, and need not be looked at.  On a standby the flag may be
+ * ahead of the snapshot.
+ */
+static inline bool
+is_all_visible(const CtVisible *visible, Page page)
+{
+	return PageIsAllVisible(page) && !visible->snapshot->takenDuringRecovery;
+}
+
+/*
  * Is this line pointer of the locked page plain?  What heap_hot_search_buffer()
  * finds out of the first tuple of a chain, for transactions that are not
  * serializable.
@@ -132,13 +143,7 @@ is_plain(CtVisible *visible, Page page, OffsetNumber offset)
 
 	if (!ItemIdIsNormal(item))
 		return false;
-
-	/*
-	 * Where all is visible to all, the tuple of a line pointer is the only
-	 * version of its row.  On a standby the flag may be ahead of the
-	 * snapshot.
-	 */
-	if (PageIsAllVisible(page) && !visible->snapshot->takenDuringRecovery)
+	if (is_all_visible(visible, page))
 		return true;
 	tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
 	tuple.t_len = ItemIdGetLength(item);
@@ -156,11 +161,12 @@ look_at_page(CtVisible *visible, BlockNumber block)
 	Page		page = lock_page(visible, block);
 	OffsetNumber last = PageGetMaxOffsetNumber(page);
 	OffsetNumber offset = FirstOffsetNumber;
+	bool		all_visible = is_all_visible(visible, page);
 
 	while (offset <= last)
 	{
 		/* tuples are far apart; get the line of one that comes soon */
-		if (offset + PREFETCH_ROWS <= last)
+		if (!all_visible && offset + PREFETCH_ROWS <= last)
 			__builtin_prefetch(PageGetItem(page,
 										   PageGetItemId(page,
 														 offset + PREFETCH_ROWS)));
