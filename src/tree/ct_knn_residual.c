@@ -319,12 +319,15 @@ answer_group(Engine *engine)
 {
 	Group	   *group = &engine->group;
 
+	CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(engine->knn->nthreads) schedule(static)
+	for (int i = 0; i < group->n; i++)
+		ct_found_sort(found_by(engine, 0) + i);
 	for (int i = 0; i < group->n; i++)
 	{
 		CtFound    *found = found_by(engine, 0) + i;
 
 		CHECK_FOR_INTERRUPTS();
-		ct_found_sort(found);
 		for (int j = 0; j < found->n; j++)
 			group->answer[j] = ct_knn_neighbour(found->heap[j].key,
 												found->heap[j].dist);
@@ -500,12 +503,11 @@ join_found(Engine *engine)
 {
 	Group	   *group = &engine->group;
 
+	CHECK_FOR_INTERRUPTS();
+#pragma omp parallel for num_threads(engine->knn->nthreads) schedule(static)
 	for (int i = 0; i < group->n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
 		ct_found_join(&group->points[i], found_by(engine, 0) + i, group->size,
 					  engine->distances.nthreads);
-	}
 }
 
 /* How many leaves near a point are bounded first? */
