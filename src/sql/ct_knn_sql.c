@@ -10,6 +10,9 @@
  */
 #include "ct_compat.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <unistd.h>
 
 #include "access/htup_details.h"
@@ -40,8 +43,13 @@ PG_FUNCTION_INFO_V1(covertree_knn_graph);
 /* a share of the memory is for notes on the table's pages */
 #define VISIBLE_SHARE	8
 
-/* a session keeps so much of the memory that was used, at most, in bytes */
+/*
+ * A session keeps so much of the memory that was used, at most, in bytes; or as much
+ * as a search may use, up to the second.  Larger pieces than half of the first glibc
+ * always gets from the system.
+ */
 #define KEPT_MEMORY		((Size) 62 * 1024 * 1024)
+#define MOST_KEPT		((Size) 128 * 1024 * 1024)
 
 /* sizes of blocks of memory for results: least, first, largest */
 #define RESULT_BLOCKS	0, 8 * 1024, 1024 * 1024
@@ -274,22 +282,42 @@ prepare_tuple(BulkState *state)
 
 /* -------- the functions -------- */
 
+/* Has nobody told glibc how much it should keep? */
+static bool
+keeps_by_itself(void)
+{
+	const char *tunables = getenv("GLIBC_TUNABLES");
+
+	return getenv("MALLOC_TRIM_THRESHOLD_") == NULL &&
+		getenv("MALLOC_MMAP_THRESHOLD_") == NULL &&
+		(tunables == NULL || strstr(tunables, "glibc.malloc") == NULL);
+}
+
 /*
  * Memory of a search, and of its result, goes back to malloc() when the
  * statement ends, and from there at once to the system, which gives it out page
  * by page when the next one touches it: that was a quarter of a statement of a
  * thousand queries.  Glibc learns by the largest piece that is freed how much
  * it should keep (twice that), unless it has been told; so it gets one such
- * piece, untouched, once in a session.
+ * piece, untouched, once in a session.  A search that may use more tells it.
  */
 static void
-keep_memory(void)
+keep_memory(Size memory)
 {
-	static bool done = false;
+	static Size kept = 0;
 
-	if (!done)
+	if (kept == 0)
+	{
 		pfree(palloc(KEPT_MEMORY / 2));
-	done = true;
+		kept = KEPT_MEMORY;
+	}
+	memory = Min(memory, MOST_KEPT);
+	if (memory <= kept || !keeps_by_itself())
+		return;
+#ifdef __GLIBC__
+	(void) mallopt(M_TRIM_THRESHOLD, memory);
+#endif
+	kept = memory;
 }
 
 static void
@@ -316,7 +344,7 @@ begin_search(FunctionCallInfo fcinfo, int32 k)
 	Size		memory = work_mem * (Size) 1024;
 
 	check_k(k);
-	keep_memory();
+	keep_memory(memory);
 	open_relations(state, PG_GETARG_OID(0));
 	if (!IsMVCCSnapshot(snapshot))
 		ereport(ERROR,
