@@ -40,6 +40,8 @@ class Builds:
     def build(self, figure, method, table, definition, workers=2, what="build"):
         """One index, noted with its size and memory, and dropped by the next."""
         self.server.run("DROP INDEX IF EXISTS built")
+        # leaves the log old files to write to, as a server in use has them: new ones are filled with zeroes first
+        self.server.run("CHECKPOINT")
         # a fresh backend, whose memory is not that of the build before
         server = Server(self.server.host, self.server.port)
         server.run(f"SET max_parallel_maintenance_workers = {workers}")
