@@ -45,14 +45,22 @@ ct_gather_record_bytes(size_t vector_bytes)
 	return MAXALIGN(vector_bytes + sizeof(ItemPointerData));
 }
 
+/* The first rows of a process that reads them itself, which need not be in its file. */
+typedef struct CtGatherKept
+{
+	char	   *records;		/* or NULL */
+	size_t		n;
+} CtGatherKept;
+
 extern CtGatherWriter *ct_gather_create(FileSet *files, CtGatherKind kind,
-										int process);
+										int process, size_t keep);
 extern void ct_gather_add(CtGatherWriter *writer, const void *vector,
 						  size_t vector_bytes, const ItemPointerData *tid);
-extern uint64 ct_gather_export(CtGatherWriter *writer);
+extern uint64 ct_gather_export(CtGatherWriter *writer, CtGatherKept *kept);
 
 extern CtGatherReader *ct_gather_open(FileSet *files, CtGatherKind kind,
 									  int nprocesses, const uint64 *rows,
+									  const CtGatherKept *kept,
 									  size_t vector_bytes, size_t memory);
 extern int	ct_gather_next(CtGatherReader *reader, const CtGatherRun **runs);
 extern void ct_gather_close(CtGatherReader *reader);

@@ -60,6 +60,13 @@
 /* pages that a process takes upon itself to log at a time */
 #define LOG_SHARE		128
 
+/*
+ * A worker ends when no more pages are left to log than one for so many pages of the
+ * table.  It takes long to, for the kernel has to unmap the buffers that it has
+ * read; the leader, which has to wait for that, logs the rest meanwhile.
+ */
+#define PAGES_LEFT		10
+
 /* share of maintenance_work_mem for reading the files of all processes */
 #define MERGE_SHARE		16
 
@@ -162,24 +169,29 @@ write_row(CtRowSink *sink, int dims, const void *vector, ItemPointer tid)
 	ct_gather_add(participant->points, vector, participant->vector_bytes, tid);
 }
 
-/* Reads this process's share of the table. */
+/*
+ * Reads this process's share of the table.  Rows that fit into so many bytes need not
+ * go to its file.
+ */
 static void
 participate(BuildShared *shared, ParallelTableScanDesc scan, Relation heap,
-			Relation rel, struct IndexInfo *info, int process)
+			Relation rel, struct IndexInfo *info, int process, Size keep,
+			CtGatherKept *kept)
 {
 	Participant participant = {{write_row}, shared};
 	CtTableReader reader = {heap, rel, info, &participant.sink, &shared->seen};
 	Outcome    *outcome = &shared->outcomes[process];
+	CtGatherKept no_nulls;
 	FileSet    *files = &shared->files.fs;
 
 	participant.index = ct_index_open(rel);
-	participant.points = ct_gather_create(files, CT_GATHER_ROWS, process);
-	participant.nulls = ct_gather_create(files, CT_GATHER_NULLS, process);
+	participant.points = ct_gather_create(files, CT_GATHER_ROWS, process, keep);
+	participant.nulls = ct_gather_create(files, CT_GATHER_NULLS, process, 0);
 	reader.progress = process == 0;
 	outcome->rows = ct_build_read(&reader,
 								  table_beginscan_parallel(heap, scan));
-	outcome->points = ct_gather_export(participant.points);
-	outcome->nulls = ct_gather_export(participant.nulls);
+	outcome->points = ct_gather_export(participant.points, kept);
+	outcome->nulls = ct_gather_export(participant.nulls, &no_nulls);
 	outcome->broken_hot_chain = info->ii_BrokenHotChain;
 	pfree(participant.index);
 	pg_atomic_fetch_add_u32(&shared->nread, 1);
@@ -214,13 +226,14 @@ log_share(BuildShared *shared, Relation rel)
 
 /*
  * Logs pages as soon as they are written, many at a time, until there are no
- * more to come.  Those that may change in the end (metapage and root) are left
+ * more to come, or few are left.  Those that may change in the end (metapage and root) are left
  * to the leader.  Once there is a page, the rows have left the temporary files:
  * these are deleted here, where the leader need not wait for it.
  */
 static void
-log_pages(BuildShared *shared, Relation rel)
+log_pages(BuildShared *shared, Relation heap, Relation rel)
 {
+	uint32		left = RelationGetNumberOfBlocks(heap) / PAGES_LEFT;
 	bool		deleted = false;
 
 	for (;;)
@@ -233,12 +246,12 @@ log_pages(BuildShared *shared, Relation rel)
 			SharedFileSetDeleteAll(&shared->files);
 			deleted = true;
 		}
-		if (log_share(shared, rel))
-			continue;
-		if (complete)
+		if (complete && pg_atomic_read_u32(&shared->written) <=
+			pg_atomic_read_u32(&shared->logged) + left)
 			break;
-		ConditionVariableSleep(&shared->changed,
-							   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
+		if (!log_share(shared, rel))
+			ConditionVariableSleep(&shared->changed,
+								   WAIT_EVENT_PARALLEL_CREATE_INDEX_SCAN);
 	}
 	ConditionVariableCancelSleep();
 }
@@ -257,6 +270,7 @@ covertree_build_worker(dsm_segment *segment, shm_toc *toc)
 	struct IndexInfo *info;
 	Relation	heap;
 	Relation	rel;
+	CtGatherKept kept;
 
 	debug_query_string = shm_toc_lookup(toc, KEY_QUERY, true);
 	pgstat_report_activity(STATE_RUNNING, debug_query_string);
@@ -268,9 +282,9 @@ covertree_build_worker(dsm_segment *segment, shm_toc *toc)
 
 	InstrStartParallelQuery();
 	participate(shared, shm_toc_lookup(toc, KEY_SCAN, false), heap, rel, info,
-				ParallelWorkerNumber + 1);
+				ParallelWorkerNumber + 1, 0, &kept);
 	if (shared->log && ParallelWorkerNumber == 0)
-		log_pages(shared, rel);
+		log_pages(shared, heap, rel);
 	InstrEndParallelQuery(&buffers[ParallelWorkerNumber],
 						  &wal[ParallelWorkerNumber]);
 	index_close(rel, index_lock);
@@ -352,10 +366,17 @@ make_context(Relation heap, Relation rel, bool concurrent, bool log,
 	return context;
 }
 
+/* Memory for what is merged. */
+static Size
+merge_bytes(void)
+{
+	return maintenance_work_mem * (Size) 1024 / MERGE_SHARE;
+}
+
 /* Opens the files of one kind that all processes have written. */
 static CtGatherReader *
 open_files(BuildShared *shared, int nprocesses, CtGatherKind kind,
-		   size_t vector_bytes)
+		   const CtGatherKept *kept, size_t vector_bytes)
 {
 	uint64	   *counts = palloc(sizeof(uint64) * nprocesses);
 	CtGatherReader *reader;
@@ -363,18 +384,21 @@ open_files(BuildShared *shared, int nprocesses, CtGatherKind kind,
 	for (int p = 0; p < nprocesses; p++)
 		counts[p] = kind == CT_GATHER_ROWS ? shared->outcomes[p].points :
 			shared->outcomes[p].nulls;
-	reader = ct_gather_open(&shared->files.fs, kind, nprocesses, counts,
-							vector_bytes, maintenance_work_mem *
-							(Size) 1024 / MERGE_SHARE);
+	reader = ct_gather_open(&shared->files.fs, kind, nprocesses, counts, kept,
+							vector_bytes, merge_bytes());
 	pfree(counts);
 	return reader;
 }
 
-/* Hands what all processes have written to the sink, points first. */
+/*
+ * Hands what all processes have written, and this one has kept, to the sink, points
+ * first.
+ */
 static void
 merge(BuildShared *shared, int nprocesses, const CtOpclass *opclass,
-	  CtRowSink *sink)
+	  const CtGatherKept *kept, CtRowSink *sink)
 {
+	const CtGatherKept no_nulls = {NULL};
 	int			dims = pg_atomic_read_u32(&shared->dims);
 	CtGatherReader *reader;
 	const CtGatherRun *runs;
@@ -384,13 +408,13 @@ merge(BuildShared *shared, int nprocesses, const CtOpclass *opclass,
 	for (int p = 0; p < nprocesses; p++)
 		sink->expected += shared->outcomes[p].points;
 
-	reader = open_files(shared, nprocesses, CT_GATHER_ROWS,
+	reader = open_files(shared, nprocesses, CT_GATHER_ROWS, kept,
 						bytes_of_point(opclass, dims));
 	while ((nruns = ct_gather_next(reader, &runs)) > 0)
 		sink->take_runs(sink, dims, nruns, runs);
 	ct_gather_close(reader);
 
-	reader = open_files(shared, nprocesses, CT_GATHER_NULLS, 0);
+	reader = open_files(shared, nprocesses, CT_GATHER_NULLS, &no_nulls, 0);
 	while ((nruns = ct_gather_next(reader, &runs)) > 0)
 		for (int r = 0; r < nruns; r++)
 			for (size_t i = 0; i < runs[r].n; i++)
@@ -464,10 +488,11 @@ double
 ct_parallel_read(CtParallelBuild *build, CtRowSink *sink)
 {
 	BuildShared *shared = build->shared;
+	CtGatherKept kept;
 	double		rows = 0.0;
 
 	participate(shared, shm_toc_lookup(build->context->toc, KEY_SCAN, false),
-				build->heap, build->rel, build->info, 0);
+				build->heap, build->rel, build->info, 0, merge_bytes(), &kept);
 	wait_for_readers(build);
 	for (int p = 0; p < build->nprocesses; p++)
 	{
@@ -475,7 +500,9 @@ ct_parallel_read(CtParallelBuild *build, CtRowSink *sink)
 		if (shared->outcomes[p].broken_hot_chain)
 			build->info->ii_BrokenHotChain = true;
 	}
-	merge(shared, build->nprocesses, ct_opclass(build->rel), sink);
+	merge(shared, build->nprocesses, ct_opclass(build->rel), &kept, sink);
+	if (kept.records)
+		pfree(kept.records);
 	return rows;
 }
 

@@ -14,6 +14,9 @@
  * Merging does not touch rows: it tells which runs of them, in memory, come
  * one after the other, and who takes the rows may have threads do so.
  *
+ * The process that reads the files keeps as many rows of its own as there is memory
+ * for: they come first among its own.
+ *
  * Files are written and read in large pieces, by the server's calls for plain
  * files; those for buffered ones pass everything on a page at a time, at twice
  * the cost.
@@ -31,6 +34,7 @@
 #include "utils/wait_event.h"
 
 #include "ct_gather.h"
+#include "ct_tree.h"
 
 /*
  * Bytes of a file in memory, at least one record: in who writes and, at most,
@@ -51,11 +55,14 @@ struct CtGatherWriter
 	FileSet    *files;
 	CtGatherKind kind;
 	int			process;
+	size_t		keep;			/* bytes for the first rows */
+	CtGatherKept kept;
+	size_t		most_kept;		/* rows */
 	Position	at;
-	char	   *records;		/* not yet written; NULL before the first row */
+	char	   *records;		/* not yet written; NULL before there are such */
 	size_t		record_bytes;
 	size_t		room;			/* records in memory */
-	uint64		n;				/* rows in all */
+	uint64		n;				/* rows that were not kept */
 };
 
 /* the rows of one process that have not been merged yet */
@@ -63,7 +70,8 @@ typedef struct Stream
 {
 	Position	from;
 	uint64		waiting;		/* rows still to be read from the file */
-	char	   *records;
+	char	   *memory;			/* for these; NULL before the first of them */
+	const char *records;
 	size_t		n;				/* of them in memory */
 	size_t		at;				/* the first of them that is not merged */
 } Stream;
@@ -87,26 +95,29 @@ file_name(char *name, CtGatherKind kind, int process)
 			 kind == CT_GATHER_ROWS ? "rows" : "nulls", process);
 }
 
-/* Prepares the file of one process, which is made when a row comes. */
+/*
+ * Prepares the file of one process, which is made when a row comes that does not
+ * fit into so many bytes of memory; they are touched only as rows come.
+ */
 CtGatherWriter *
-ct_gather_create(FileSet *files, CtGatherKind kind, int process)
+ct_gather_create(FileSet *files, CtGatherKind kind, int process, size_t keep)
 {
 	CtGatherWriter *writer = palloc0(sizeof(CtGatherWriter));
 
 	writer->files = files;
 	writer->kind = kind;
 	writer->process = process;
+	writer->keep = keep;
 	return writer;
 }
 
 static void
-start_file(CtGatherWriter *writer, size_t vector_bytes)
+start_file(CtGatherWriter *writer)
 {
 	char		name[MAXPGPATH];
 
 	file_name(name, writer->kind, writer->process);
 	writer->at.file = FileSetCreate(writer->files, name);
-	writer->record_bytes = ct_gather_record_bytes(vector_bytes);
 	writer->room = Max(WRITE_BYTES / writer->record_bytes, 1);
 	writer->records = palloc0(writer->room * writer->record_bytes);
 }
@@ -134,40 +145,62 @@ write_records(CtGatherWriter *writer, size_t n)
 	}
 }
 
+/* Makes ready for rows with vectors of this size. */
+static void
+start_records(CtGatherWriter *writer, size_t vector_bytes)
+{
+	writer->record_bytes = ct_gather_record_bytes(vector_bytes);
+	writer->most_kept = writer->keep / writer->record_bytes;
+	if (writer->most_kept == 0)
+		return;
+	writer->kept.records = MemoryContextAllocHuge(CurrentMemoryContext,
+												  writer->keep);
+	ct_prefer_large_pages(writer->kept.records, writer->keep);
+}
+
 /* Adds a row.  All vectors have the same size; those of NULLs have none. */
 void
 ct_gather_add(CtGatherWriter *writer, const void *vector, size_t vector_bytes,
 			  const ItemPointerData *tid)
 {
+	bool		keep;
 	char	   *record;
 
-	if (writer->records == NULL)
-		start_file(writer, vector_bytes);
+	if (writer->record_bytes == 0)
+		start_records(writer, vector_bytes);
 	Assert(writer->record_bytes == ct_gather_record_bytes(vector_bytes));
-	record = writer->records +
-		writer->n % writer->room * writer->record_bytes;
+	keep = writer->kept.n < writer->most_kept;
+	if (!keep && writer->records == NULL)
+		start_file(writer);
+	record = keep ?
+		writer->kept.records + writer->kept.n * writer->record_bytes :
+		writer->records + writer->n % writer->room * writer->record_bytes;
 	if (vector_bytes > 0)
 		memcpy(record, vector, vector_bytes);
 	memcpy(record + vector_bytes, tid, sizeof(ItemPointerData));
-	if (++writer->n % writer->room == 0)
+	if (keep)
+		writer->kept.n++;
+	else if (++writer->n % writer->room == 0)
 		write_records(writer, writer->room);
 }
 
 /*
- * Makes the rows readable for another process, and frees the writer.  Returns
- * how many they are, which the reader has to be told.
+ * Makes the rows readable for another process, but for those kept, which the caller
+ * gets, and frees the writer.  Returns how many they are in all, which the reader
+ * has to be told.
  */
 uint64
-ct_gather_export(CtGatherWriter *writer)
+ct_gather_export(CtGatherWriter *writer, CtGatherKept *kept)
 {
-	uint64		n = writer->n;
+	uint64		n = writer->n + writer->kept.n;
 
 	if (writer->records)
 	{
-		write_records(writer, n % writer->room);
+		write_records(writer, writer->n % writer->room);
 		FileClose(writer->at.file);
 		pfree(writer->records);
 	}
+	*kept = writer->kept;
 	pfree(writer);
 	return n;
 }
@@ -178,8 +211,12 @@ fill_stream(CtGatherReader *reader, Stream *stream)
 {
 	size_t		n = Min(reader->room, stream->waiting);
 	size_t		left = n * reader->record_bytes;
-	char	   *to = stream->records;
+	char	   *to;
 
+	if (n > 0 && stream->memory == NULL)
+		stream->memory = palloc(left);
+	to = stream->memory;
+	stream->records = stream->memory;
 	while (left > 0)
 	{
 		int			bytes = FileRead(stream->from.file, to, left,
@@ -209,17 +246,32 @@ block_of(const CtGatherReader *reader, const Stream *stream, size_t row)
 											(record + reader->vector_bytes));
 }
 
+/* Opens the file that a process has written, whose rows are not all kept. */
+static void
+open_file(FileSet *files, CtGatherKind kind, int process, Stream *stream)
+{
+	char		name[MAXPGPATH];
+
+	file_name(name, kind, process);
+	stream->from.file = FileSetOpen(files, name, O_RDONLY);
+	if (stream->from.file <= 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open temporary file \"%s\" of an index build: %m",
+						name)));
+}
+
 /*
  * Opens the files of all processes, of which rows[] tells the length, to be read
- * with so much memory.
+ * with so much memory.  kept are the first rows of the first process.
  */
 CtGatherReader *
 ct_gather_open(FileSet *files, CtGatherKind kind, int nprocesses,
-			   const uint64 *rows, size_t vector_bytes, size_t memory)
+			   const uint64 *rows, const CtGatherKept *kept,
+			   size_t vector_bytes, size_t memory)
 {
 	CtGatherReader *reader = palloc0(sizeof(CtGatherReader));
 	size_t		bytes = Min(memory / nprocesses, READ_BYTES);
-	char		name[MAXPGPATH];
 
 	reader->vector_bytes = vector_bytes;
 	reader->record_bytes = ct_gather_record_bytes(vector_bytes);
@@ -231,16 +283,15 @@ ct_gather_open(FileSet *files, CtGatherKind kind, int nprocesses,
 
 		if (rows[p] == 0)
 			continue;
-		file_name(name, kind, p);
-		stream->from.file = FileSetOpen(files, name, O_RDONLY);
-		if (stream->from.file <= 0)
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not open temporary file \"%s\" of an index build: %m",
-							name)));
 		stream->waiting = rows[p];
-		stream->records = palloc(Min(reader->room, rows[p]) *
-								 reader->record_bytes);
+		if (p == 0)
+		{
+			stream->records = kept->records;
+			stream->n = kept->n;
+			stream->waiting -= kept->n;
+		}
+		if (stream->waiting > 0)
+			open_file(files, kind, p, stream);
 		reader->nstreams++;
 	}
 	return reader;
@@ -353,8 +404,12 @@ ct_gather_close(CtGatherReader *reader)
 {
 	for (int s = 0; s < reader->nstreams; s++)
 	{
-		FileClose(reader->streams[s].from.file);
-		pfree(reader->streams[s].records);
+		Stream	   *stream = &reader->streams[s];
+
+		if (stream->from.file > 0)
+			FileClose(stream->from.file);
+		if (stream->memory)
+			pfree(stream->memory);
 	}
 	if (reader->runs)
 		pfree(reader->runs);
