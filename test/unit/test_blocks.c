@@ -490,6 +490,7 @@ typedef struct World
 	uint64_t	seen[LEAVES][SEEN_WORDS];
 	double		centres[DIMS * LEAVES];
 	CtBlockLeaf leaves[LEAVES];
+	uint8_t		knots[LEAVES][CT_MOST_LIMITS];
 	CtBlockRows rows;
 	CtBlockSaved saved;
 } World;
@@ -577,6 +578,15 @@ create_leaf(World *world, int l)
 	}
 	for (int j = 0; j < DIMS; j++)
 		world->centres[j * LEAVES + l] = rows[0][j] / ct_model_lengthscale(model)[j];
+	leaf->knots = world->knots[l];
+	for (int i = 0; i < LEAF_ROWS; i++)
+	{
+		uint8_t		row[CT_MOST_LIMITS];
+
+		ct_knots_measure_row(model, ct_kernel_table(CT_KERNEL_SCALAR), rows[i],
+							 work, row);
+		ct_knots_join(model, world->knots[l], row);
+	}
 	free(shares);
 	free(work);
 }
