@@ -164,6 +164,12 @@ run_block_products(const CtKernelTable *t, const Case *c)
 }
 
 static void
+run_largest_products(const CtKernelTable *t, const Case *c)
+{
+	t->largest_products(f32, c->dim, f32 + SPACE / 2, c->n / CT_KNOT_PANEL, fout);
+}
+
+static void
 run_block_correlations(const CtKernelTable *t, const Case *c)
 {
 	CtCorrelations q = {{c->kind, c->dim, 1.0, lengthscale}, lengthscale, c->n, f64, query};
@@ -313,6 +319,8 @@ static const Case cases[] = {
 	{"block_reach/64", "query, row and code", 96, 64, CT_BLOCK * 96 * 64, run_block_reach},
 	{"block_products/8", PRODUCT, 8, 512, 24 * 8 * CT_PACK * 512, run_block_products},
 	{"block_products/1", PRODUCT, 1, 512, 24 * CT_PACK * 512, run_block_products},
+	{"largest_products/48", PRODUCT, 48, 512, 48 * 512 * 520 / 2, run_largest_products},
+	{"largest_products/16", PRODUCT, 16, 512, 16 * 512 * 520 / 2, run_largest_products},
 	{"block_correlations/rbf", "query", CT_BLOCK, 3, 24 * CT_BLOCK, run_block_correlations, CT_COVARIANCE_RBF},
 	{"block_correlations/matern52", "query", CT_BLOCK, 3, 24 * CT_BLOCK, run_block_correlations, CT_COVARIANCE_MATERN52},
 	{"block_shares/32", PRODUCT, 32, 32, CT_BLOCK * 32 * 33 / 2, run_block_shares},
