@@ -74,14 +74,15 @@ extern size_t ct_knots_measure_work(const CtModel *model);
 extern bool ct_knots_pay(const CtModel *model, size_t nrows);
 
 /*
- * The limits of a single row, by a triangular solve.  work has room for m doubles.
+ * The same by triangular solves, which needs no inverse.  work has room for
+ * ct_knots_solve_work() doubles.
  */
-extern void ct_knots_measure_row(const CtModel *model,
-								 const CtKernelTable *kernels,
-								 const double *record, double *work,
-								 uint8_t *limits);
+extern void ct_knots_solve(const CtModel *model, const CtKernelTable *kernels,
+						   size_t n, const double *const *records,
+						   double *work, uint8_t *limits);
+extern size_t ct_knots_solve_work(const CtModel *model);
 
-/* Do limits hold for a row?  work as above. */
+/* Do limits hold for a row?  work has room for m doubles. */
 extern bool ct_knots_hold(const CtModel *model, const CtKernelTable *kernels,
 						  const double *record, double *work,
 						  const uint8_t *limits);

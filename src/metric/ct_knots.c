@@ -62,6 +62,9 @@
 /* the limit of a row that may have anything to do with an inducing point */
 #define NO_LIMIT			255
 
+/* rows whose weights are solved for together, for it is the factor that is read */
+#define SOLVED				8
+
 /* rows that largest_products() gets at a time */
 #define ROWS				(CT_KNOT_PANELS * CT_KNOT_PANEL)
 
@@ -152,52 +155,51 @@ scale_of(const CtModel *model, const double *record)
 	return sqrt(model->jitter) * sqrt(model->variance / record[model->dims]);
 }
 
-/* -------- one row -------- */
+/* -------- few rows -------- */
 
 /*
- * The weights of a row.  Returns how much they, times the row's scale, may be off,
- * or infinity.
+ * The weights of n <= SOLVED rows, m for each, and how much they may be off, times
+ * the row's scale.
  */
-static double
-weights_of(const CtModel *model, const CtKernelTable *kernels,
-		   const double *record, double *weights)
+static void
+solve_rows(const CtModel *model, const CtKernelTable *kernels, size_t n,
+		   const double *const *records, const WeightErrors *errors,
+		   double *weights, double *off)
 {
-	WeightErrors errors = weight_errors(model);
-	const double *features = record + model->dims + 1;
 	size_t		m = model->m;
-	double		square = 0.0;
+	const double *below[SOLVED];
+	double		known[SOLVED];
+	double		squares[SOLVED] = {0};
 
-	if (!errors.usable)
-		return INFINITY;
 	for (size_t i = m; i-- > 0;)
 	{
 		const double *column = ct_model_factor(model) + ct_factor_at(m, i, i);
-		double		known = kernels->dot_f64(column + 1, weights + i + 1,
-											 m - 1 - i);
 
-		weights[i] = (features[i] - known) / column[0];
-		square += weights[i] * weights[i];
+		for (size_t r = 0; r < n; r++)
+			below[r] = weights + r * m + i + 1;
+		kernels->dots_f64(column + 1, below, n, m - 1 - i, known);
+		for (size_t r = 0; r < n; r++)
+		{
+			double		feature = records[r][model->dims + 1 + i];
+			double		weight = (feature - known[r]) / column[0];
+
+			weights[r * m + i] = weight;
+			squares[r] += weight * weight;
+		}
 	}
-	return (errors.solve * sqrt(square) + errors.weights) *
-		scale_of(model, record) * UP;
+	for (size_t r = 0; r < n; r++)
+		off[r] = (errors->solve * sqrt(squares[r]) + errors->weights) *
+			scale_of(model, records[r]) * UP;
 }
 
-void
-ct_knots_measure_row(const CtModel *model, const CtKernelTable *kernels,
-					 const double *record, double *work, uint8_t *limits)
+/* Raises limits by the weights of a row. */
+static void
+raise_limits(const CtModel *model, const double *weights, double scale,
+			 double off, uint8_t *limits)
 {
-	double		error = weights_of(model, kernels, record, work);
-	double		scale = scale_of(model, record);
-
-	if (!isfinite(error))
-	{
-		memset(limits, NO_LIMIT, ct_knot_limits(model));
-		return;
-	}
-	memset(limits, 0, ct_knot_limits(model));
 	for (size_t j = 0; j < model->m; j++)
 	{
-		uint8_t		byte = byte_of(fabs(work[j]) * scale * UP + error);
+		uint8_t		byte = byte_of(fabs(weights[j]) * scale * UP + off);
 		uint8_t    *limit = &limits[limit_of(model, j)];
 
 		if (byte > *limit)
@@ -205,19 +207,48 @@ ct_knots_measure_row(const CtModel *model, const CtKernelTable *kernels,
 	}
 }
 
+size_t
+ct_knots_solve_work(const CtModel *model)
+{
+	return (size_t) SOLVED * model->m;
+}
+
+void
+ct_knots_solve(const CtModel *model, const CtKernelTable *kernels, size_t n,
+			   const double *const *records, double *work, uint8_t *limits)
+{
+	WeightErrors errors = weight_errors(model);
+
+	memset(limits, errors.usable ? 0 : NO_LIMIT, ct_knot_limits(model));
+	for (size_t from = 0; from < n && errors.usable; from += SOLVED)
+	{
+		size_t		count = smaller(n - from, SOLVED);
+		double		off[SOLVED];
+
+		solve_rows(model, kernels, count, records + from, &errors, work, off);
+		for (size_t r = 0; r < count; r++)
+			raise_limits(model, work + r * model->m,
+						 scale_of(model, records[from + r]), off[r], limits);
+	}
+}
+
 bool
 ct_knots_hold(const CtModel *model, const CtKernelTable *kernels,
 			  const double *record, double *work, const uint8_t *limits)
 {
-	double		error = weights_of(model, kernels, record, work);
+	WeightErrors errors = weight_errors(model);
 	double		scale = scale_of(model, record);
+	double		off;
 
-	for (size_t j = 0; j < model->m && isfinite(error); j++)
+	if (!errors.usable)
+		return true;
+	solve_rows(model, kernels, 1, &record, &errors, work, &off);
+	for (size_t j = 0; j < model->m; j++)
 	{
 		uint8_t		limit = limits[limit_of(model, j)];
 
 		if (limit != NO_LIMIT &&
-			fabs(work[j]) * scale > value_of(limit) * UP + error)
+			fabs(work[j]) * scale > value_of(limit) * UP + off)
 			return false;
 	}
 	return true;

@@ -33,6 +33,9 @@
 #define ROUNDS			5
 #define PROMOTED_SHARE	8
 
+/* a leaf that has been halved gets its limits anew when it has so many rows more */
+#define RENEWED_ROWS	12
+
 struct CtBasisFit
 {
 	CtBasis		basis;
@@ -224,20 +227,25 @@ fit_known(CtIndex *index, const CtNode *leaf, const double *const *rows,
 	fit_candidates(candidates, projection, fit);
 }
 
-/* The limits of n rows, whose number is that of a leaf. */
+/*
+ * The limits of a leaf's rows.  They are computed anew once for each leaf: after a
+ * split, of which both halves have the limits of what was one leaf.
+ */
 static void
-measure_knots(CtIndex *index, int n, const double *const *rows, uint8 *knots)
+measure_knots(CtIndex *index, const CtNode *leaf, const double *const *rows,
+			  uint8 *knots)
 {
 	const CtModel *model = index->space.model;
-	double	   *work = palloc(sizeof(double) * Max(model->m, 1));
-	uint8		row[CT_MOST_LIMITS];
+	int			n = leaf->header->nentries;
+	double	   *work;
 
-	memset(knots, 0, ct_knot_limits(model));
-	for (int i = 0; i < n; i++)
+	if (n > leaf->layout->capacity / 2 + RENEWED_ROWS)
 	{
-		ct_knots_measure_row(model, index->space.kernels, rows[i], work, row);
-		ct_knots_join(model, knots, row);
+		memcpy(knots, leaf->knots, ct_knot_limits(model));
+		return;
 	}
+	work = palloc(sizeof(double) * Max(ct_knots_solve_work(model), 1));
+	ct_knots_solve(model, index->space.kernels, n, rows, work, knots);
 	pfree(work);
 }
 
@@ -298,7 +306,7 @@ ct_basis_for_leaf(CtIndex *index, const CtNode *leaf)
 		}
 	}
 	ct_basis_form(&projection, chosen, &fit->basis);
-	measure_knots(index, n, rows, fit->knots);
+	measure_knots(index, leaf, rows, fit->knots);
 	return fit;
 }
 

@@ -653,10 +653,11 @@ static void
 measure_knots(Insertion *ins)
 {
 	const CtSpace *space = &ins->index->space;
-	double	   *work = palloc(sizeof(double) * Max(space->model->m, 1));
+	double	   *work = palloc(sizeof(double) *
+								Max(ct_knots_solve_work(space->model), 1));
 
-	ct_knots_measure_row(space->model, space->kernels, ins->point, work,
-						 ins->knots);
+	ct_knots_solve(space->model, space->kernels, 1, &ins->point, work,
+				   ins->knots);
 	pfree(work);
 }
 

@@ -443,20 +443,12 @@ measure_knots(const CtBulk *bulk, CtLandmarks *landmarks, size_t leaf, int n,
 	const CtSpace *space = &bulk->index->space;
 	size_t		nlimits = ct_knot_limits(space->model);
 	uint8	   *limits = landmarks->limits + leaf * nlimits;
-	uint8		row[CT_MOST_LIMITS];
 
-	if (!landmarks->few_rows)
-	{
+	if (landmarks->few_rows)
+		ct_knots_solve(space->model, space->kernels, n, work->rows, work->knots,
+					   limits);
+	else
 		ct_knots_measure(&landmarks->knots, n, work->rows, work->knots, limits);
-		return;
-	}
-	memset(limits, 0, nlimits);
-	for (int i = 0; i < n; i++)
-	{
-		ct_knots_measure_row(space->model, space->kernels, work->rows[i],
-							 work->knots, row);
-		ct_knots_join(space->model, limits, row);
-	}
 }
 
 /*
@@ -517,7 +509,8 @@ knots_work(const CtBulk *bulk)
 {
 	const CtModel *model = bulk->index->space.model;
 
-	return Max(sizeof(double) * ct_knots_fill_work(model),
+	return Max(sizeof(double) * Max(ct_knots_fill_work(model),
+									ct_knots_solve_work(model)),
 			   sizeof(float) * ct_knots_measure_work(model)) + sizeof(double);
 }
 

@@ -578,15 +578,11 @@ create_leaf(World *world, int l)
 	}
 	for (int j = 0; j < DIMS; j++)
 		world->centres[j * LEAVES + l] = rows[0][j] / ct_model_lengthscale(model)[j];
+	free(work);
+	work = allocate(sizeof(double) * (ct_knots_solve_work(model) + 1));
 	leaf->knots = world->knots[l];
-	for (int i = 0; i < LEAF_ROWS; i++)
-	{
-		uint8_t		row[CT_MOST_LIMITS];
-
-		ct_knots_measure_row(model, ct_kernel_table(CT_KERNEL_SCALAR), rows[i],
-							 work, row);
-		ct_knots_join(model, world->knots[l], row);
-	}
+	ct_knots_solve(model, world->space.kernels, LEAF_ROWS, rows, work,
+				   world->knots[l]);
 	free(shares);
 	free(work);
 }

@@ -189,16 +189,18 @@ check_rows(const Case *c, const Data *data, const CtKnots *knots, size_t first,
 	uint8_t		limits[CT_MOST_LIMITS];
 	uint8_t		row[CT_MOST_LIMITS];
 	float	   *work = allocate(sizeof(float) * ct_knots_measure_work(model));
-	double	   *weights = allocate(sizeof(double) * c->m);
+	double	   *weights = allocate(sizeof(double) * ct_knots_solve_work(model));
 
 	for (size_t i = 0; i < n; i++)
 		rows[i] = data->records + (first + i) * data->size;
 	ct_knots_measure(knots, n, rows, work, limits);
 	check_limits(c, data, knots->kernels, "limits of many rows", rows, n, limits);
+	ct_knots_solve(model, knots->kernels, n, rows, weights, limits);
+	check_limits(c, data, knots->kernels, "limits by solves", rows, n, limits);
 	memset(limits, 0, sizeof(limits));
 	for (size_t i = 0; i < n; i++)
 	{
-		ct_knots_measure_row(model, knots->kernels, rows[i], weights, row);
+		ct_knots_solve(model, knots->kernels, 1, &rows[i], weights, row);
 		ct_knots_join(model, limits, row);
 	}
 	check_limits(c, data, knots->kernels, "limits of single rows", rows, n, limits);
