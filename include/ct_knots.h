@@ -38,8 +38,7 @@ ct_knot_limits(const CtModel *model)
 
 /*
  * The weights of many rows are products with the inverse of the factor, which
- * makes them cheaper than a triangular solve each.  memory: ct_knots_bytes(), on a
- * cache line.
+ * makes them cheaper than a triangular solve each.  memory: ct_knots_bytes().
  */
 typedef struct CtKnots
 {
@@ -63,7 +62,7 @@ extern size_t ct_knots_fill_work(const CtModel *model);
 
 /*
  * Sets the limits of n rows, by their records.  work has room for
- * ct_knots_measure_work() floats and is on a cache line.  Thread-safe.
+ * ct_knots_measure_work() floats, on a cache line if it is to be quick.  Thread-safe.
  */
 extern void ct_knots_measure(const CtKnots *knots, size_t n,
 							 const double *const *records, float *work,

@@ -153,6 +153,10 @@ ct_keep_nearest(double *kept, size_t *nearest, int found, int limit,
 }
 
 /* ct_basis.c */
+
+/* the basis of a residual leaf is chosen anew when it has so many rows more */
+#define CT_RENEW_ROWS	12
+
 typedef struct CtBasisFit CtBasisFit;
 
 extern void ct_basis_shares(CtIndex *index, const CtNode *leaf,

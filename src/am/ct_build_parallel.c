@@ -226,8 +226,8 @@ log_share(BuildShared *shared, Relation rel)
 
 /*
  * Logs pages as soon as they are written, many at a time, until there are no
- * more to come, or few are left.  Those that may change in the end (metapage and root) are left
- * to the leader.  Once there is a page, the rows have left the temporary files:
+ * more to come and few are left.  Those, and what may change in the end (metapage
+ * and root), are the leader's.  Once there is a page, the rows have left the temporary files:
  * these are deleted here, where the leader need not wait for it.
  */
 static void

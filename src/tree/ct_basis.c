@@ -33,9 +33,6 @@
 #define ROUNDS			5
 #define PROMOTED_SHARE	8
 
-/* a leaf that has been halved gets its limits anew when it has so many rows more */
-#define RENEWED_ROWS	12
-
 struct CtBasisFit
 {
 	CtBasis		basis;
@@ -239,7 +236,7 @@ measure_knots(CtIndex *index, const CtNode *leaf, const double *const *rows,
 	int			n = leaf->header->nentries;
 	double	   *work;
 
-	if (n > leaf->layout->capacity / 2 + RENEWED_ROWS)
+	if (n > leaf->layout->capacity / 2 + CT_RENEW_ROWS)
 	{
 		memcpy(knots, leaf->knots, ct_knot_limits(model));
 		return;

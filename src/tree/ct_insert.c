@@ -29,9 +29,6 @@
 /* other backends cannot be in the way more often than this */
 #define MAX_ATTEMPTS	100000
 
-/* the basis of a residual leaf is chosen anew when it has so many rows more */
-#define RENEW_ROWS	12
-
 /* no row needs more room than so many splits make */
 #define MAX_SPLITS		1000
 
@@ -513,7 +510,7 @@ insert_into_leaf(Insertion *ins, bool may_open, int *full_depth,
 	add_row(ins, &leaf, step->root);
 	if (may_open && count_cell(&leaf, step->root) > ct_crowded_rows(index))
 		*crowded = step->root;
-	ins->stale_basis = leaf.basis && leaf.header->nentries % RENEW_ROWS == 0;
+	ins->stale_basis = leaf.basis && leaf.header->nentries % CT_RENEW_ROWS == 0;
 	ct_edit_commit(edit);
 	ct_unpin(pin);
 	return true;

@@ -318,7 +318,8 @@ choose_for_sample(const CtBulk *bulk, Sample *sample, CtLandmarks *landmarks)
 typedef struct Workplace
 {
 	double	   *projection;		/* for ct_projection_begin() */
-	void	   *knots;			/* for limits of rows */
+	void	   *knots;			/* for limits of rows, on a cache line, */
+	void	   *knots_memory;	/* in this */
 	const double **rows;		/* of a leaf: records */
 	double	   *rests;			/* likewise */
 	size_t		size;			/* room for so many landmarks in: */
@@ -555,7 +556,10 @@ make_workplaces(const CtBulk *bulk, const CtLandmarks *landmarks, int rows)
 	{
 		work[t].projection = MemoryContextAllocHuge(bulk->context, sizeof(double) *
 													ct_projection_work(rows));
-		work[t].knots = MemoryContextAllocHuge(bulk->context, knots_work(bulk));
+		work[t].knots_memory = MemoryContextAllocHuge(bulk->context,
+													  knots_work(bulk) +
+													  CT_CACHE_LINE);
+		work[t].knots = (void *) TYPEALIGN(CT_CACHE_LINE, work[t].knots_memory);
 		work[t].rows = palloc(sizeof(double *) * rows);
 		work[t].rests = palloc(sizeof(double) * rows);
 	}
@@ -597,7 +601,7 @@ free_workplaces(const CtBulk *bulk, Workplace *work)
 	for (int t = 0; t < bulk->nthreads; t++)
 	{
 		pfree(work[t].projection);
-		pfree(work[t].knots);
+		pfree(work[t].knots_memory);
 		free_landmark_work(&work[t]);
 		pfree(work[t].rows);
 		pfree(work[t].rests);
