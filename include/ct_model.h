@@ -196,9 +196,15 @@ extern void ct_model_correlation_table(const CtModel *model,
 									   size_t ny, const double *const *y,
 									   double *rho, size_t stride);
 
-/* Have two records the same coordinates?  (-0 equals 0.) */
-extern bool ct_model_same_place(const CtModel *model, const double *x,
-								const double *y);
+/* Have two locations, or records, the same coordinates?  (-0 equals 0.) */
+static inline bool
+ct_model_same_place(const CtModel *model, const double *x, const double *y)
+{
+	for (size_t j = 0; j < model->dims; j++)
+		if (x[j] != y[j])
+			return false;
+	return true;
+}
 
 /* Squared distance of two locations, or records, in lengthscales. */
 extern double ct_model_place_distance(const CtModel *model, const double *x,

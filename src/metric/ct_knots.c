@@ -321,7 +321,8 @@ ct_knots_fill(CtKnots *knots, size_t first, double *work)
 		work[b * CT_BATCH + b] = sqrt(model->variance);
 	knots->kernels->substitute_batch(ct_model_factor(model) +
 									 ct_factor_at(m, first, first), rows, work);
-	for (size_t b = 0; b < smaller(rows, CT_BATCH); b++)
+	/* whole tiles: what is behind the last column is zero */
+	for (size_t b = 0; b < CT_BATCH && b < tiles_of(rows) * CT_KNOT_TILE; b++)
 	{
 		size_t		j = first + b;
 		size_t		top = b - b % CT_KNOT_TILE;
@@ -335,17 +336,13 @@ ct_knots_fill(CtKnots *knots, size_t first, double *work)
 			tile[(k - top) * CT_KNOT_TILE + b % CT_KNOT_TILE] = (float) element;
 			square += element * element;
 		}
+		if (j >= m)
+			continue;
 		knots->slack[j] = (errors.solve + products) * 1.03 * sqrt(square) +
 			errors.weights;
 		if (!errors.usable || !(sqrt(square) < LARGEST))
 			knots->slack[j] = INFINITY;
 	}
-	/* the last tile may have fewer columns */
-	for (size_t j = m; first + CT_BATCH >= m && j % CT_KNOT_TILE != 0; j++)
-		for (size_t k = m - m % CT_KNOT_TILE; k < m; k++)
-			knots->tiles[tile_at(m, j / CT_KNOT_TILE) +
-						 (k - (m - m % CT_KNOT_TILE)) * CT_KNOT_TILE +
-						 j % CT_KNOT_TILE] = 0.0f;
 }
 
 /* of panels, and then the results for all inducing points */
@@ -441,8 +438,7 @@ ct_knot_find(const CtModel *model, const double *record, double min_variance)
 	if (!errors.usable)
 		return knot;
 	for (size_t j = 0; j < model->m && knot.number < 0; j++)
-		if (record[0] == inducing[j * model->dims] &&
-			ct_model_same_place(model, record, inducing + j * model->dims))
+		if (ct_model_same_place(model, record, inducing + j * model->dims))
 			knot.number = (int) limit_of(model, j);
 	if (knot.number < 0)
 		return knot;

@@ -452,15 +452,6 @@ ct_model_expand(const CtModel *model, const CtKernelTable *kernels, size_t n,
 
 /* -------- correlation and distance, symmetric to the bit -------- */
 
-bool
-ct_model_same_place(const CtModel *model, const double *x, const double *y)
-{
-	for (size_t j = 0; j < model->dims; j++)
-		if (x[j] != y[j])
-			return false;
-	return true;
-}
-
 double
 ct_model_place_distance(const CtModel *model, const double *x, const double *y)
 {

@@ -240,11 +240,17 @@ typedef struct RecentBuffer
 static RecentBuffer recent_buffers[RECENT_SLOTS];
 static RecentBuffer recent_table_buffers[RECENT_TABLE_SLOTS];
 
+/* Which of so many slots is a block's? */
+static inline uint32
+slot_of(Relation rel, BlockNumber block, uint32 nslots)
+{
+	return (block + RelationGetRelid(rel) * 613) % nslots;
+}
+
 static inline RecentBuffer *
 recent_slot(CtIndex *index, BlockNumber block)
 {
-	return &recent_buffers[(block + RelationGetRelid(index->rel) * 613) %
-						   RECENT_SLOTS];
+	return &recent_buffers[slot_of(index->rel, block, RECENT_SLOTS)];
 }
 
 static inline bool
@@ -362,8 +368,8 @@ read_block(CtIndex *index, BlockNumber block)
 CtPin
 ct_read_table(Relation table, BlockNumber block)
 {
-	RecentBuffer *recent = &recent_table_buffers[(block + RelationGetRelid(table) * 613) %
-												 RECENT_TABLE_SLOTS];
+	RecentBuffer *recent = &recent_table_buffers[slot_of(table, block,
+														 RECENT_TABLE_SLOTS)];
 	Buffer		buffer = read_recent(table, block, recent);
 
 	if (buffer != InvalidBuffer)

@@ -318,8 +318,7 @@ choose_for_sample(const CtBulk *bulk, Sample *sample, CtLandmarks *landmarks)
 typedef struct Workplace
 {
 	double	   *projection;		/* for ct_projection_begin() */
-	void	   *knots;			/* for limits of rows, on a cache line, */
-	void	   *knots_memory;	/* in this */
+	void	   *knots;			/* for limits of rows: measure_bytes() */
 	const double **rows;		/* of a leaf: records */
 	double	   *rests;			/* likewise */
 	size_t		size;			/* room for so many landmarks in: */
@@ -444,12 +443,13 @@ measure_knots(const CtBulk *bulk, CtLandmarks *landmarks, size_t leaf, int n,
 	const CtSpace *space = &bulk->index->space;
 	size_t		nlimits = ct_knot_limits(space->model);
 	uint8	   *limits = landmarks->limits + leaf * nlimits;
+	void	   *memory = (void *) TYPEALIGN(CT_CACHE_LINE, work->knots);
 
 	if (landmarks->few_rows)
-		ct_knots_solve(space->model, space->kernels, n, work->rows, work->knots,
+		ct_knots_solve(space->model, space->kernels, n, work->rows, memory,
 					   limits);
 	else
-		ct_knots_measure(&landmarks->knots, n, work->rows, work->knots, limits);
+		ct_knots_measure(&landmarks->knots, n, work->rows, memory, limits);
 }
 
 /*
@@ -504,15 +504,14 @@ fit_leaf(const CtBulk *bulk, CtLandmarks *landmarks, const size_t *starts,
 	measure_knots(bulk, landmarks, leaf, n, work);
 }
 
-/* Bytes that a thread needs to measure or to compute limits. */
+/* Bytes that a thread needs for measure_knots(), anywhere in memory. */
 static Size
-knots_work(const CtBulk *bulk)
+measure_bytes(const CtBulk *bulk)
 {
 	const CtModel *model = bulk->index->space.model;
 
-	return Max(sizeof(double) * Max(ct_knots_fill_work(model),
-									ct_knots_solve_work(model)),
-			   sizeof(float) * ct_knots_measure_work(model)) + sizeof(double);
+	return CT_CACHE_LINE + Max(sizeof(double) * ct_knots_solve_work(model),
+							   sizeof(float) * ct_knots_measure_work(model));
 }
 
 /* Makes ready for the limits of all rows. */
@@ -521,7 +520,7 @@ make_knots(CtBulk *bulk, CtLandmarks *landmarks)
 {
 	const CtSpace *space = &bulk->index->space;
 	int			m = space->model->m;
-	Size		size = knots_work(bulk) / sizeof(double) + 1;
+	size_t		size = ct_knots_fill_work(space->model);
 	double	   *work;
 
 	landmarks->few_rows = !ct_knots_pay(space->model, bulk->n);
@@ -531,8 +530,8 @@ make_knots(CtBulk *bulk, CtLandmarks *landmarks)
 				  MemoryContextAllocHuge(bulk->context,
 										 ct_knots_bytes(space->model)),
 				  &landmarks->knots);
-	work = MemoryContextAllocHuge(bulk->context, sizeof(double) * size *
-								  bulk->nthreads);
+	work = MemoryContextAllocHuge(bulk->context, sizeof(double) *
+								  Max(size * bulk->nthreads, 1));
 	for (int from = 0; from < m; from += KNOT_BATCHES * CT_BATCH)
 	{
 		int			to = Min(from + KNOT_BATCHES * CT_BATCH, m);
@@ -556,10 +555,8 @@ make_workplaces(const CtBulk *bulk, const CtLandmarks *landmarks, int rows)
 	{
 		work[t].projection = MemoryContextAllocHuge(bulk->context, sizeof(double) *
 													ct_projection_work(rows));
-		work[t].knots_memory = MemoryContextAllocHuge(bulk->context,
-													  knots_work(bulk) +
-													  CT_CACHE_LINE);
-		work[t].knots = (void *) TYPEALIGN(CT_CACHE_LINE, work[t].knots_memory);
+		work[t].knots = MemoryContextAllocHuge(bulk->context,
+											   measure_bytes(bulk));
 		work[t].rows = palloc(sizeof(double *) * rows);
 		work[t].rests = palloc(sizeof(double) * rows);
 	}
@@ -601,7 +598,7 @@ free_workplaces(const CtBulk *bulk, Workplace *work)
 	for (int t = 0; t < bulk->nthreads; t++)
 	{
 		pfree(work[t].projection);
-		pfree(work[t].knots_memory);
+		pfree(work[t].knots);
 		free_landmark_work(&work[t]);
 		pfree(work[t].rows);
 		pfree(work[t].rests);

@@ -86,8 +86,7 @@ typedef struct Data
 {
 	CtModel    *model;
 	size_t		size;			/* of a record */
-	double	   *records;		/* of ROWS rows, */
-	double	   *knots;			/* and of the inducing points */
+	double	   *records;		/* of ROWS rows; inducing points come first */
 	double		least;
 } Data;
 
@@ -130,7 +129,6 @@ create_data(const Case *c)
 	data.model = create_model(c, places);
 	data.size = ct_model_record_size(data.model);
 	data.records = allocate(sizeof(double) * data.size * ROWS);
-	data.knots = data.records;
 	work = allocate(sizeof(double) * ct_model_work_size(data.model));
 	ct_model_expand(data.model, kernels, ROWS, places, data.records, work);
 	free(work);
@@ -161,7 +159,7 @@ check_limits(const Case *c, const Data *data, const CtKernelTable *kernels,
 	free(work);
 	for (size_t j = 0; j < c->m; j++)
 	{
-		const double *record = data->knots + j * data->size;
+		const double *record = data->records + j * data->size;
 		CtKnot		knot = ct_knot_find(data->model, record, data->least);
 		double		largest = 0.0;
 		double		limit;
